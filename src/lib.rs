@@ -1,0 +1,1 @@
+//! A tower middleware that serves each user where the mailbox lives.

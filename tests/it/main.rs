@@ -1,0 +1,5 @@
+//! Tests of the crate as its users see it, and of the house itself.
+#![cfg(test)]
+
+mod architecture;
+mod sources;
