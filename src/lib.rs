@@ -1,1 +1,2 @@
 //! A tower middleware that serves each user where the mailbox lives.
+pub mod csc;
