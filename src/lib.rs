@@ -1,2 +1,3 @@
 //! A tower middleware that serves each user where the mailbox lives.
 pub mod csc;
+pub mod directory;
