@@ -1,3 +1,4 @@
 //! A tower middleware that serves each user where the mailbox lives.
 pub mod csc;
 pub mod directory;
+pub mod decision;
