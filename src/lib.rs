@@ -2,3 +2,4 @@
 pub mod csc;
 pub mod directory;
 pub mod decision;
+pub mod wire;
