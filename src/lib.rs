@@ -3,3 +3,4 @@ pub mod csc;
 pub mod directory;
 pub mod decision;
 pub mod wire;
+pub mod lookup;

@@ -2,5 +2,6 @@
 #![cfg(test)]
 
 mod architecture;
+mod cached_lookup;
 mod decision_table;
 mod sources;
