@@ -4,3 +4,5 @@ pub mod directory;
 pub mod decision;
 pub mod wire;
 pub mod lookup;
+pub mod pages;
+pub mod telemetry;

@@ -1,0 +1,86 @@
+//! Counters and histograms; without the feature `metrics` these functions are empty.
+
+#[cfg(feature = "metrics")]
+pub use self::facade::describe;
+#[cfg(feature = "metrics")]
+pub(super) use self::facade::{failed_over, logged_in, replayed, request};
+#[cfg(not(feature = "metrics"))]
+pub(super) use self::nothing::{failed_over, logged_in, replayed, request};
+
+#[cfg(feature = "metrics")]
+mod facade {
+    use std::time::Duration;
+
+    use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+    use crate::directory::ServerName;
+
+    /// Tells the installed recorder unit and meaning of each metric. Call it once, after installing the recorder.
+    pub fn describe() {
+        describe_counter!(
+            REQUESTS,
+            Unit::Count,
+            "requests by outcome, and for refused ones by the step that failed"
+        );
+        describe_histogram!(
+            REQUEST_SECONDS,
+            Unit::Seconds,
+            "time to the head of the answer, by outcome"
+        );
+        describe_counter!(LOGINS, Unit::Count, "proxy logins by second CAS and result");
+        describe_counter!(
+            REPLAYS,
+            Unit::Count,
+            "requests sent a second time, by second CAS"
+        );
+        describe_counter!(
+            FAILOVERS,
+            Unit::Count,
+            "candidates given up for the next one"
+        );
+    }
+
+    pub(in crate::telemetry) fn request(
+        outcome: &'static str,
+        phase: &'static str,
+        elapsed: Duration,
+    ) {
+        counter!(REQUESTS, "outcome" => outcome, "phase" => phase).increment(1);
+        histogram!(REQUEST_SECONDS, "outcome" => outcome).record(elapsed);
+    }
+
+    pub(in crate::telemetry) fn logged_in(server: &ServerName, result: &'static str) {
+        counter!(LOGINS, "server" => label(server), "result" => result).increment(1);
+    }
+
+    pub(in crate::telemetry) fn replayed(server: &ServerName) {
+        counter!(REPLAYS, "server" => label(server)).increment(1);
+    }
+
+    pub(in crate::telemetry) fn failed_over(server: &ServerName) {
+        counter!(FAILOVERS, "server" => label(server)).increment(1);
+    }
+
+    /// Server names come from the directory, never from a client, so there are no more labels than servers.
+    fn label(server: &ServerName) -> String {
+        server.as_str().to_owned()
+    }
+
+    const REQUESTS: &str = "cas_proxy_requests_total";
+    const REQUEST_SECONDS: &str = "cas_proxy_request_seconds";
+    const LOGINS: &str = "cas_proxy_logins_total";
+    const REPLAYS: &str = "cas_proxy_replays_total";
+    const FAILOVERS: &str = "cas_proxy_failovers_total";
+}
+
+#[cfg(not(feature = "metrics"))]
+mod nothing {
+    use std::time::Duration;
+
+    use crate::directory::ServerName;
+
+    pub(in crate::telemetry) fn request(_: &'static str, _: &'static str, _: Duration) {}
+    pub(in crate::telemetry) fn logged_in(_: &ServerName, _: &'static str) {}
+    pub(in crate::telemetry) fn replayed(_: &ServerName) {}
+    pub(in crate::telemetry) fn failed_over(_: &ServerName) {}
+}
