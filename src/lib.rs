@@ -6,3 +6,4 @@ pub mod wire;
 pub mod lookup;
 pub mod pages;
 pub mod telemetry;
+pub mod outbound;

@@ -1,0 +1,201 @@
+//! The built-in outbound: a lean pool over hyper's connections.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{
+    Request, Response, Uri, Version,
+    header::{EXPECT, HOST, TRANSFER_ENCODING},
+};
+
+use super::{
+    Outbound, SendError, SendFuture, UpstreamBody,
+    body::OutboundBody,
+    connect::{Connector, Fresh},
+    pool::{H1, H2, Lane, Pool, Pooled},
+};
+use crate::directory::Origin;
+
+/// HTTP/1.1 and HTTP/2 (by ALPN) to second CASs and back-ends, over pooled connections.
+///
+/// Redirects are not followed, nothing is retried once a byte was sent. Idle connections are kept 30 s, 64
+/// per server; an answer's head may have 100 lines and 64 KiB.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    pool: Pool,
+    connector: Connector,
+}
+
+/// Sets up a [`Client`].
+#[derive(Debug)]
+pub struct ClientBuilder {
+    connector: Connector,
+    idle_timeout: Duration,
+    max_idle: usize,
+}
+
+impl Client {
+    /// Starts a client with the defaults above.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder {
+            connector: Connector {
+                timeout: CONNECT_TIMEOUT,
+                #[cfg(feature = "rustls")]
+                tls: super::Tls::system(),
+            },
+            idle_timeout: IDLE_TIMEOUT,
+            max_idle: MAX_IDLE,
+        }
+    }
+
+    pub(crate) async fn exchange(
+        &self,
+        origin: &Origin,
+        mut request: Request<OutboundBody>,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let lane = self.0.pool.lane(origin);
+        // A stale connection hands the request back unsent: that is no attempt. Each turn uses one up.
+        while let Some(pooled) = lane.checkout() {
+            let sent = match pooled {
+                Pooled::H1(sender) => over_h1(sender, request, &lane).await,
+                Pooled::H2(sender) => over_h2(sender, request, origin).await,
+            };
+            match sent.map_err(SendError::into_unsent) {
+                Ok(answer) => return Ok(answer),
+                Err(Ok(unsent)) => request = unsent,
+                Err(Err(error)) => return Err(error),
+            }
+        }
+        match self.0.connector.connect(origin).await? {
+            Fresh::H1(sender) => over_h1(sender, request, &lane).await,
+            Fresh::H2(sender) => {
+                lane.share_h2(&sender);
+                over_h2(sender, request, origin).await
+            }
+        }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl Outbound for Client {
+    fn send(&self, origin: &Origin, request: Request<OutboundBody>) -> SendFuture {
+        let (client, origin) = (self.clone(), origin.clone());
+        Box::pin(async move { client.exchange(&origin, request).await })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("pool", &self.0.pool)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    /// Whom to trust; the system's roots by default.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, tls: super::Tls) -> Self {
+        self.connector.tls = tls;
+        self
+    }
+
+    /// For name resolution, connecting and the TLS handshake together; 2 s by default.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connector.timeout = timeout;
+        self
+    }
+
+    /// How long a connection may wait for its next request; 30 s by default.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How many connections to one server may wait; 64 by default.
+    #[must_use]
+    pub fn max_idle_per_server(mut self, connections: usize) -> Self {
+        self.max_idle = connections;
+        self
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn build(self) -> Client {
+        Client(Arc::new(Inner {
+            pool: Pool::new(self.idle_timeout, self.max_idle),
+            connector: self.connector,
+        }))
+    }
+}
+
+async fn over_h1(
+    mut sender: H1,
+    mut request: Request<OutboundBody>,
+    lane: &Arc<Lane>,
+) -> Result<Response<UpstreamBody>, SendError> {
+    let absolute = request.uri().clone();
+    //= src/docs/protocol.md#copy-path
+    *request.uri_mut() = origin_form(&absolute);
+    *request.version_mut() = Version::HTTP_11;
+    match sender.try_send_request(request).await {
+        Ok(answer) => {
+            let lease = lane.lease(sender);
+            Ok(answer.map(|body| UpstreamBody::pooled(body, Some(lease))))
+        }
+        Err(mut failed) => {
+            let unsent = failed.take_message().map(|mut request| {
+                *request.uri_mut() = absolute;
+                request
+            });
+            Err(SendError::from_hyper(failed.into_error(), unsent))
+        }
+    }
+}
+
+async fn over_h2(
+    mut sender: H2,
+    mut request: Request<OutboundBody>,
+    origin: &Origin,
+) -> Result<Response<UpstreamBody>, SendError> {
+    if request.headers().contains_key(EXPECT) {
+        return Err(SendError::no_continue());
+    }
+    *request.version_mut() = Version::HTTP_2;
+    // HTTP/2 says it in `:authority`.
+    request.headers_mut().remove(HOST);
+    request.headers_mut().remove(TRANSFER_ENCODING);
+    match sender.try_send_request(request).await {
+        Ok(answer) => Ok(answer.map(|body| UpstreamBody::pooled(body, None))),
+        Err(mut failed) => {
+            let unsent = failed.take_message().map(|mut request| {
+                request
+                    .headers_mut()
+                    .insert(HOST, origin.host_header().clone());
+                request
+            });
+            Err(SendError::from_hyper(failed.into_error(), unsent))
+        }
+    }
+}
+
+fn origin_form(absolute: &Uri) -> Uri {
+    absolute
+        .path_and_query()
+        .cloned()
+        .map_or_else(Uri::default, Uri::from)
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_IDLE: usize = 64;

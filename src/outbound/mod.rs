@@ -1,0 +1,59 @@
+//! Carries requests to the second hop: connections, candidates' health, credentials.
+
+use std::pin::Pin;
+
+use http::{Request, Response};
+
+use crate::directory::Origin;
+
+mod body;
+mod budget;
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
+mod connect;
+pub mod credentials;
+mod error;
+mod health;
+#[cfg(feature = "client")]
+mod pool;
+mod replay;
+mod select;
+mod service;
+#[cfg(feature = "rustls")]
+mod tls;
+mod upstream;
+mod watch;
+
+pub use body::OutboundBody;
+#[cfg(feature = "client")]
+pub use client::{Client, ClientBuilder};
+pub use credentials::{Credentials, CredentialsError};
+pub use error::{SendError, SendErrorKind};
+pub use service::OutboundService;
+#[cfg(feature = "rustls")]
+pub use tls::{Tls, TlsError};
+pub use upstream::UpstreamBody;
+
+pub(crate) use budget::ReplayBudget;
+pub(crate) use health::{Health, ServerState, Turn};
+pub(crate) use replay::Replay;
+pub(crate) use select::choose;
+pub(crate) use watch::{Stalled, Waits, uploaded, watch};
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The future of [`Outbound::send`].
+pub type SendFuture =
+    Pin<Box<dyn Future<Output = Result<Response<UpstreamBody>, SendError>> + Send>>;
+
+/// Carries one request to one server, once.
+///
+/// The request's URI is absolute and names `origin`; its `Host` does too. An implementation must not follow
+/// redirects, must not send a request twice, and must connect to `origin` and nowhere else. Dropping the
+/// future or the answer's body must end the exchange.
+pub trait Outbound: Send + Sync + 'static {
+    /// Sends `request` to `origin`.
+    fn send(&self, origin: &Origin, request: Request<OutboundBody>) -> SendFuture;
+}

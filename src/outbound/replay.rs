@@ -1,0 +1,454 @@
+//! The client's body, given to one attempt at a time.
+//!
+//! An attempt whose answer was 441 is not waited for: the next one *takes the body over*. From then on the
+//! old attempt reads an error, so no byte is given twice and none is lost, however late the old connection
+//! is dropped.
+
+use std::{
+    any::Any,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    BoxError,
+    body::OutboundBody,
+    budget::{ReplayBudget, Share},
+};
+
+/// The pipeline's handle on a request body.
+#[derive(Clone)]
+pub(crate) struct Replay(Arc<Shared>);
+
+/// The same body as one attempt sees it.
+pub(crate) struct AttemptBody {
+    shared: Arc<Shared>,
+    epoch: u64,
+}
+
+/// How far the current attempt's upload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Bytes given to the current attempt.
+    pub(crate) given: u64,
+    /// Whether the last read found the client silent; otherwise it is the second hop that does not read.
+    pub(crate) starving: bool,
+    /// When the last byte was given, if it was.
+    pub(crate) ended: Option<Instant>,
+    /// Whether the gate still holds the body back.
+    pub(crate) gated: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Told when the gate opens, the upload ends or the body is closed.
+    changed: Notify,
+}
+
+struct State {
+    source: Box<dyn Source>,
+    exact: Option<u64>,
+    epoch: u64,
+    gated: bool,
+    waker: Option<Waker>,
+    recording: Recording,
+    /// Recorded pieces the current attempt was given.
+    cursor: usize,
+    forward_trailers: bool,
+    pulled: u64,
+    given: u64,
+    starving: bool,
+    source_ended: bool,
+    source_failed: bool,
+    ended: Option<Instant>,
+}
+
+enum Recording {
+    On {
+        pieces: Vec<Bytes>,
+        share: Share,
+        cap: usize,
+    },
+    /// Given up: over a cap, or no longer wanted.
+    Off,
+}
+
+impl Replay {
+    /// Wraps a client's body, of which nothing has been read. At most `cap` bytes are recorded.
+    pub(crate) fn new<B>(body: B, budget: &ReplayBudget, cap: usize, forward_trailers: bool) -> Self
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                exact: body.size_hint().exact(),
+                source: Box::new(Lazy::Untouched(body)),
+                epoch: 0,
+                gated: false,
+                waker: None,
+                recording: Recording::On {
+                    pieces: Vec::new(),
+                    share: budget.share(),
+                    cap,
+                },
+                cursor: 0,
+                forward_trailers,
+                pulled: 0,
+                given: 0,
+                starving: false,
+                source_ended: false,
+                source_failed: false,
+                ended: None,
+            }),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Gives the body, from its first byte, to a new attempt and ends every earlier one.
+    ///
+    /// With `gated`, nothing is read before [`Replay::open_gate`]. `None` if bytes have left that were
+    /// not recorded: the body can't be given again.
+    pub(crate) fn attempt(&self, gated: bool) -> Option<(OutboundBody, Gate)> {
+        let mut state = self.0.lock();
+        if !state.can_be_given_again() {
+            return None;
+        }
+        state.supersede();
+        state.gated = gated;
+        state.cursor = 0;
+        state.given = 0;
+        state.starving = false;
+        state.ended = None;
+        let epoch = state.epoch;
+        let body = AttemptBody {
+            shared: Arc::clone(&self.0),
+            epoch,
+        };
+        let gate = Gate {
+            shared: Arc::clone(&self.0),
+            epoch,
+        };
+        Some((OutboundBody::shared(body), gate))
+    }
+
+    /// Lets the current attempt read.
+    pub(crate) fn open_gate(&self) {
+        self.0.open_gate(None);
+    }
+
+    /// Ends every attempt: what has not been read stays unread, and the connection that waits for it fails.
+    pub(crate) fn close(&self) {
+        self.0.lock().supersede();
+        self.0.changed.notify_waiters();
+    }
+
+    /// Stops recording and gives its bytes back: an answer has been accepted.
+    pub(crate) fn forget(&self) {
+        let mut state = self.0.lock();
+        // The current attempt may still be in the recorded part; it must get the rest of it first.
+        if let Recording::On { cap, .. } = &mut state.recording {
+            *cap = 0;
+        }
+        state.settle();
+    }
+
+    /// Whether the body can be given from its first byte once more.
+    pub(crate) fn can_be_given_again(&self) -> bool {
+        self.0.lock().can_be_given_again()
+    }
+
+    /// Bytes read from the client so far.
+    pub(crate) fn pulled(&self) -> u64 {
+        self.0.lock().pulled
+    }
+
+    /// Whether it was the client that broke the body off.
+    pub(crate) fn client_failed(&self) -> bool {
+        self.0.lock().source_failed
+    }
+
+    /// The size of the whole body, if the client said it.
+    pub(crate) fn exact(&self) -> Option<u64> {
+        self.0.lock().exact
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        let state = self.0.lock();
+        Progress {
+            given: state.given,
+            starving: state.starving,
+            ended: state.ended,
+            gated: state.gated,
+        }
+    }
+
+    /// Completes at the next change of [`Progress::ended`] or [`Progress::gated`] after this call.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.0.changed.notified()
+    }
+
+    /// The body itself, if it is a `B` of which nothing was ever read.
+    pub(crate) fn reclaim<B: 'static>(&self) -> Option<B> {
+        let mut state = self.0.lock();
+        state.supersede();
+        let lazy = (state.source.as_mut() as &mut dyn Any).downcast_mut::<Lazy<B>>()?;
+        match std::mem::replace(lazy, Lazy::Gone) {
+            Lazy::Untouched(body) => Some(body),
+            touched => {
+                *lazy = touched;
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Replay").field(&self.progress()).finish()
+    }
+}
+
+/// Opens the gate of one attempt, and of no later one: its `100 Continue` may come late.
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+    epoch: u64,
+}
+
+impl Gate {
+    #[cfg(feature = "client")]
+    pub(crate) fn open(&self) {
+        self.shared.open_gate(Some(self.epoch));
+    }
+}
+
+impl AttemptBody {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut state = self.shared.lock();
+        if state.epoch != self.epoch {
+            return Poll::Ready(Some(Err(TakenOver.into())));
+        }
+        if state.gated {
+            state.register(cx);
+            return Poll::Pending;
+        }
+        let polled = match state.recorded() {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            None => state.pull(cx),
+        };
+        state.settle();
+        let ended = state.ended.is_some();
+        drop(state);
+        if ended {
+            self.shared.changed.notify_waiters();
+        }
+        polled
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        let state = self.shared.lock();
+        state.epoch == self.epoch && state.source_ended && state.caught_up()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let state = self.shared.lock();
+        state.exact.map_or_else(SizeHint::default, |exact| {
+            SizeHint::with_exact(exact.saturating_sub(state.given))
+        })
+    }
+}
+
+impl fmt::Debug for AttemptBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptBody")
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A body that panicked in its poll leaves no half-made state of ours behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_gate(&self, epoch: Option<u64>) {
+        let mut state = self.lock();
+        if epoch.is_none_or(|epoch| epoch == state.epoch) && std::mem::take(&mut state.gated) {
+            state.wake();
+            drop(state);
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+impl State {
+    fn can_be_given_again(&self) -> bool {
+        !self.source_failed && (self.pulled == 0 || matches!(self.recording, Recording::On { .. }))
+    }
+
+    fn caught_up(&self) -> bool {
+        match &self.recording {
+            Recording::On { pieces, .. } => self.cursor >= pieces.len(),
+            Recording::Off => true,
+        }
+    }
+
+    fn recorded(&mut self) -> Option<Bytes> {
+        let Recording::On { pieces, .. } = &self.recording else {
+            return None;
+        };
+        let piece = pieces.get(self.cursor)?.clone();
+        self.cursor += 1;
+        self.given += piece.len() as u64;
+        Some(piece)
+    }
+
+    fn supersede(&mut self) {
+        self.epoch += 1;
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn register(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Reads the next piece from the client, recording it where that is still wanted.
+    fn pull(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            if self.source_ended {
+                return Poll::Ready(None);
+            }
+            let frame = match self.source.poll_frame(cx) {
+                Poll::Pending => {
+                    self.starving = true;
+                    self.register(cx);
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => {
+                    self.source_ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.source_failed = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(Some(Ok(frame))) => frame,
+            };
+            self.starving = false;
+            self.source_ended = self.source.is_end_stream();
+            match frame.into_data() {
+                Ok(piece) => {
+                    self.pulled += piece.len() as u64;
+                    self.given += piece.len() as u64;
+                    self.record(&piece);
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
+                // A trailer can say who someone is, after every check has passed.
+                Err(frame) if self.forward_trailers => return Poll::Ready(Some(Ok(frame))),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn record(&mut self, piece: &Bytes) {
+        if let Recording::On { pieces, share, cap } = &mut self.recording {
+            if share.bytes() + piece.len() <= *cap && share.grow(piece.len()) {
+                pieces.push(piece.clone());
+                self.cursor += 1;
+            } else {
+                self.recording = Recording::Off;
+            }
+        }
+    }
+
+    /// Notes the end of the upload, and drops a recording that nobody will ask for.
+    fn settle(&mut self) {
+        if !self.caught_up() {
+            return;
+        }
+        if matches!(self.recording, Recording::On { cap: 0, .. }) {
+            self.recording = Recording::Off;
+        }
+        // A sender that counts bytes may never ask for the end behind the last one.
+        if self.ended.is_none() && (self.source_ended || self.exact == Some(self.given)) {
+            self.ended = Some(Instant::now());
+        }
+    }
+}
+
+/// A body of any type, pinned only when it is first read: untouched, it can be had back.
+enum Lazy<B> {
+    Untouched(B),
+    Reading(Pin<Box<B>>),
+    Gone,
+}
+
+trait Source: Any + Send {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+    fn is_end_stream(&self) -> bool;
+}
+
+impl<B> Source for Lazy<B>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if matches!(self, Lazy::Untouched(_))
+            && let Lazy::Untouched(body) = std::mem::replace(self, Lazy::Gone)
+        {
+            *self = Lazy::Reading(Box::pin(body));
+        }
+        match self {
+            Lazy::Reading(body) => body.as_mut().poll_frame(cx).map(|frame| {
+                frame.map(|frame| {
+                    frame
+                        .map(|frame| {
+                            frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+                        })
+                        .map_err(Into::into)
+                })
+            }),
+            Lazy::Untouched(_) | Lazy::Gone => Poll::Ready(Some(Err(TakenOver.into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Lazy::Untouched(body) => body.is_end_stream(),
+            Lazy::Reading(body) => body.is_end_stream(),
+            Lazy::Gone => true,
+        }
+    }
+}
+
+/// What an attempt reads once another one has the body.
+#[derive(Debug)]
+struct TakenOver;
+
+impl fmt::Display for TakenOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body was taken over by another attempt")
+    }
+}
+
+impl std::error::Error for TakenOver {}
