@@ -7,3 +7,4 @@ pub mod lookup;
 pub mod pages;
 pub mod telemetry;
 pub mod outbound;
+pub mod first_cas;

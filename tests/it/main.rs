@@ -1,7 +1,18 @@
 //! Tests of the crate as its users see it, and of the house itself.
 #![cfg(test)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that fails may panic"
+)]
 
 mod architecture;
 mod cached_lookup;
 mod decision_table;
+mod first_cas;
+mod gate;
 mod sources;
+mod support;

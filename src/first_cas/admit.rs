@@ -1,0 +1,125 @@
+//! At the door, without waiting: what is not ours or is refused ends here, and so does a local request whose
+//! mailbox is known.
+
+use http::{Request, Uri, request::Parts};
+use tokio::time::Instant;
+
+use super::{
+    config::Config,
+    failure::Refused,
+    report::{Answered, Report},
+    visit::{Asked, Visit},
+};
+use crate::{
+    decision::{Decision, decide},
+    directory::MailboxKey,
+    lookup::Answer,
+    pages::Page,
+    wire::{
+        hop_by_hop, limits, mark, names,
+        owa_path::{self, Kind},
+    },
+};
+
+/// What becomes of a request.
+pub(super) enum Admitted<B> {
+    /// The inner service's, as it came.
+    Inner(Request<B>),
+    /// Answered already.
+    Refused(Answered),
+    /// Somebody has to be asked, or it goes elsewhere.
+    InScope(Visit<B>),
+}
+
+pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -> Admitted<B> {
+    let (mut parts, body) = request.into_parts();
+    //= src/docs/protocol.md#header-client-never
+    names::strip_identity(&mut parts.headers);
+    let asked = match ask(config, &parts) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => return Admitted::Inner(to_inner(parts, body)),
+        Err(refused) => {
+            let report = Report::of(&parts, started);
+            return Admitted::Refused(report.refuse(refused));
+        }
+    };
+    let known = config.lookup.peek(&asked.key);
+    if let Some(Answer::Found(mailbox)) = &known {
+        let topology = config.topology.topology();
+        let question = asked.question(config, Some(mailbox), &parts);
+        if decide(&config.here, &config.policy, &topology, &question) == Decision::ServeLocally {
+            return Admitted::Inner(to_inner(parts, body));
+        }
+    }
+    Admitted::InScope(Visit {
+        report: Report::of(&parts, started),
+        parts,
+        body,
+        asked,
+        known,
+    })
+}
+
+/// Marks a request for the inner service, in case a `SecondCasLayer` was put there.
+pub(super) fn to_inner<B>(mut parts: Parts, body: B) -> Request<B> {
+    parts.extensions.insert(mark::PassedFirstCas);
+    Request::from_parts(parts, body)
+}
+
+/// What a request asks for: `None` if that is none of our business.
+fn ask(config: &Config, parts: &Parts) -> Result<Option<Asked>, Refused> {
+    let uri = original_uri(parts);
+    if let Err(error) = config.head_limits.check(uri, &parts.headers) {
+        let page = match error {
+            limits::HeadTooLarge::Target => Page::TargetTooLong,
+            _ => Page::HeadTooLarge,
+        };
+        return Err(Refused::at_the_door(page, error));
+    }
+    //= src/docs/protocol.md#path-normal
+    let path = owa_path::classify(&config.scope, uri)
+        .map_err(|error| Refused::at_the_door(Page::BadRequest, error))?;
+    match path.kind() {
+        //= src/docs/protocol.md#scope
+        //= src/docs/protocol.md#static-local
+        Kind::OutOfScope | Kind::StaticLocal => return Ok(None),
+        //= src/docs/protocol.md#login-caller
+        Kind::ProxyLogon | Kind::Ping => {
+            let cause = "an internal path was asked for by no CAS";
+            return Err(Refused::at_the_door(Page::RefusedCaller, cause));
+        }
+        Kind::Mailbox => {}
+    }
+    if let Err(error) = hop_by_hop::check_request(&parts.method, uri, parts.version, &parts.headers)
+    {
+        let page = match error {
+            hop_by_hop::BadRequest::Method => Page::UnsupportedMethod,
+            _ => Page::BadRequest,
+        };
+        return Err(Refused::at_the_door(page, error));
+    }
+    let Some(user) = (config.identify)(parts) else {
+        return Err(Refused::identity_missing());
+    };
+    //= src/docs/protocol.md#decide-explicit-logon
+    let key = match path.explicit_logon() {
+        Some(address) => MailboxKey::Address(address.clone()),
+        None => MailboxKey::Sid(*user.user()),
+    };
+    Ok(Some(Asked {
+        user,
+        key,
+        owa_path: path.is_owa(),
+        explicit_segment: path.explicit_segment().map(Box::from),
+        from_cas: parts.extensions.get::<mark::FromCas>().is_some(),
+    }))
+}
+
+/// The URI as the client sent it, before a router stripped a prefix.
+pub(super) fn original_uri(parts: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
+        return uri;
+    }
+    &parts.uri
+}

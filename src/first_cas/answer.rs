@@ -1,0 +1,111 @@
+//! The second hop's answer, made one of ours.
+
+use http::{HeaderMap, HeaderValue, Response, Version, header};
+use http_body::Body;
+
+use super::{config::Config, failure::Refused, logins::Cookies, trip::Trip};
+use crate::{
+    directory::{Origin, ServerName},
+    outbound::{BoxError, UpstreamBody},
+    wire::{hop_by_hop, rewrite},
+};
+
+/// Hygiene, rewriting and session cookies; the body gets its idle time-out.
+pub(super) fn prepare<B>(
+    config: &Config,
+    server: &ServerName,
+    origin: &Origin,
+    answer: Response<UpstreamBody>,
+    trip: &Trip<B>,
+    cookies: &Cookies,
+) -> Result<Response<UpstreamBody>, Refused>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut parts, body) = answer.into_parts();
+    hop_by_hop::prepare_response(
+        trip.method(),
+        parts.status,
+        parts.version,
+        &mut parts.headers,
+        &config.via,
+    )
+    .map_err(|error| Refused::bad_answer(server, error))?;
+    //= src/docs/protocol.md#cookies
+    for cookie in cookies.iter() {
+        parts.headers.append(header::SET_COOKIE, cookie.clone());
+    }
+    rewrite::response(&mut parts.headers, origin, trip.name_used(config).origin());
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    let body = body.with_idle_timeout(config.timeouts.idle);
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The cookies a proxy login's answer sets.
+//= src/docs/protocol.md#cookies
+pub(super) fn session_cookies<B>(answer: &Response<B>) -> Cookies {
+    answer
+        .headers()
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .take(MAX_SESSION_COOKIES)
+        .cloned()
+        .collect()
+}
+
+/// Adds the login's cookies to the request that is sent again.
+pub(super) fn give_cookies(headers: &mut HeaderMap, cookies: Option<&Cookies>) {
+    let Some(cookies) = cookies.filter(|cookies| !cookies.is_empty()) else {
+        return;
+    };
+    let mut line: Vec<u8> = Vec::new();
+    let pairs = cookies
+        .iter()
+        .filter_map(|cookie| cookie.as_bytes().split(|&byte| byte == b';').next());
+    let sent = headers.get_all(header::COOKIE);
+    for piece in sent.iter().map(HeaderValue::as_bytes).chain(pairs) {
+        if !line.is_empty() {
+            line.extend_from_slice(b"; ");
+        }
+        line.extend_from_slice(piece);
+    }
+    if let Ok(mut line) = HeaderValue::from_bytes(&line) {
+        line.set_sensitive(true);
+        headers.insert(header::COOKIE, line);
+    }
+}
+
+/// Which ways of authentication a 401 offered, worded for the log.
+pub(super) fn authentication_offered<B>(answer: &Response<B>) -> String {
+    let schemes: Vec<String> = answer
+        .headers()
+        .get_all(header::WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .filter_map(|line| line.split([' ', ',']).next())
+        .filter(|scheme| !scheme.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let offers = |wanted: &str| {
+        schemes
+            .iter()
+            .any(|scheme| scheme.eq_ignore_ascii_case(wanted))
+    };
+    if schemes.is_empty() {
+        "it answered 401 and offers no way to authenticate".to_owned()
+    } else if offers("Negotiate") {
+        "it answered 401: it did not accept this server's credentials".to_owned()
+    } else if offers("NTLM") {
+        "it answered 401 and offers only NTLM: set its virtual directory to Negotiate, for Kerberos"
+            .to_owned()
+    } else {
+        format!(
+            "it answered 401 and offers only {}: its virtual directory lacks Integrated Windows authentication",
+            schemes.join(", ")
+        )
+    }
+}
+
+const MAX_SESSION_COOKIES: usize = 16;

@@ -1,0 +1,312 @@
+//! One candidate: send, log in where it asks for that, send again.
+
+use std::sync::Arc;
+
+use http::{Method, Response, StatusCode};
+use http_body::Body;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    answer,
+    config::Config,
+    exchange::Failed,
+    failure::Refused,
+    login::{self, Login},
+    logins::{Cookies, Generation, LoginOutcome},
+    second_hop::Proxied,
+    trip::Trip,
+    visit::Asked,
+};
+use crate::{
+    directory::{ClientAccessServer, InternalUrl},
+    outbound::{BoxError, Replay, SendErrorKind, ServerState, Stalled, Turn, UpstreamBody},
+    telemetry::{self, Outcome, Phase},
+    wire::names,
+};
+
+/// What came of one candidate.
+pub(super) enum Tried {
+    Done(Proxied),
+    /// The next candidate may have the request; an answer of this one is kept in case there is none.
+    Next(Refused, Option<(Box<Response<UpstreamBody>>, Outcome)>),
+}
+
+/// One candidate's turn.
+pub(super) struct Attempt<'a, B> {
+    pub(super) config: &'a Arc<Config>,
+    pub(super) asked: &'a Asked,
+    pub(super) server: &'a Arc<ClientAccessServer>,
+    pub(super) internal: &'a InternalUrl,
+    pub(super) trip: &'a mut Trip<B>,
+    pub(super) body: Option<Replay>,
+    pub(super) state: Arc<ServerState>,
+    turn: Turn,
+    /// A place among the requests in flight, until the answer has been read.
+    place: OwnedSemaphorePermit,
+    /// The session of the one login that this request may cause.
+    pub(super) login: Option<Cookies>,
+    replayed: bool,
+}
+
+impl<'a, B> Attempt<'a, B>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(
+        config: &'a Arc<Config>,
+        asked: &'a Asked,
+        server: &'a Arc<ClientAccessServer>,
+        turn: Turn,
+        trip: &'a mut Trip<B>,
+    ) -> Result<Self, Refused> {
+        let Some(Ok(internal)) = &server.owa().internal_url else {
+            return Err(Refused::internal("a candidate has no InternalURL"));
+        };
+        let state = turn.state();
+        let Some(place) = state.enter() else {
+            return Err(Refused::too_many_in_flight(server.name()));
+        };
+        Ok(Self {
+            body: trip.share_body(config),
+            config,
+            asked,
+            server,
+            internal,
+            trip,
+            state,
+            turn,
+            place,
+            login: None,
+            replayed: false,
+        })
+    }
+
+    pub(super) async fn run(mut self, candidates: usize) -> Tried {
+        let mut may_ask = cfg!(feature = "client");
+        loop {
+            let sent = self.config.state.logins.now();
+            let large = self.is_large();
+            let gated = large && may_ask && self.state.may_say_continue();
+            // Where a 441 would cost the body, the login comes first.
+            if large && !gated && self.login.is_none() && !self.is_known() {
+                if let Err(outcome) = self.log_in(sent).await {
+                    return self.after_failed_login(outcome);
+                }
+            }
+            let request = match self.request(gated) {
+                Ok(Some(request)) => request,
+                Ok(None) => return refuse(Refused::cannot_be_given_again(self.server.name())),
+                Err(refused) => return refuse(refused),
+            };
+            let origin = self.internal.origin();
+            let request = match login::authenticate(self.config, origin, request, None).await {
+                Ok(request) => request,
+                Err(error) => return refuse(Refused::authentication(self.server.name(), error)),
+            };
+            let answer = match self.exchange(request, gated).await {
+                Ok(answer) => answer,
+                Err(Failed::Send(error)) if error.kind() == SendErrorKind::NoContinue => {
+                    self.state.never_says_continue();
+                    may_ask = false;
+                    continue;
+                }
+                Err(failed) => return self.no_answer(failed),
+            };
+            self.turn.answered();
+            match answer.status() {
+                //= src/docs/protocol.md#status-441
+                status if status == names::NEED_IDENTITY => {
+                    drop(answer);
+                    //= src/docs/protocol.md#login-twice
+                    if self.login.is_some() {
+                        return refuse(Refused::identity_needed_again(self.server.name()));
+                    }
+                    if let Err(outcome) = self.log_in(sent).await {
+                        return self.after_failed_login(outcome);
+                    }
+                    self.replayed = true;
+                    telemetry::replayed(self.server.name());
+                }
+                StatusCode::EXPECTATION_FAILED if gated => {
+                    self.state.never_says_continue();
+                    may_ask = false;
+                }
+                _ => return self.judge(answer, candidates),
+            }
+        }
+    }
+
+    /// What a final answer means.
+    fn judge(self, answer: Response<UpstreamBody>, candidates: usize) -> Tried {
+        let (name, status) = (self.server.name(), answer.status());
+        match status {
+            //= src/docs/protocol.md#status-442
+            _ if status == names::NEED_LANGUAGE => return self.need_language(),
+            //= src/docs/protocol.md#decide-one-hop
+            StatusCode::MISDIRECTED_REQUEST => return Tried::Done(Proxied::WrongSite),
+            //= src/docs/protocol.md#hop-kerberos
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                let cause = answer::authentication_offered(&answer);
+                return refuse(Refused::authentication(name, cause));
+            }
+            //= src/docs/protocol.md#status-private
+            _ if names::is_private_status(status) || status.is_informational() => {
+                return refuse(Refused::unexpected(name, Phase::Answer, status));
+            }
+            StatusCode::FORBIDDEN => telemetry::forbidden(name),
+            _ => {}
+        }
+        let unavailable = matches!(
+            status,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
+        );
+        let goes_on = unavailable && self.is_repeatable();
+        let outcome = Outcome::Proxied {
+            server: name.clone(),
+            site: self.server.site().clone(),
+            candidates,
+            logged_in: self.login.is_some(),
+            replayed: self.replayed,
+        };
+        let cookies = self.login.unwrap_or_default();
+        let prepared = answer::prepare(
+            self.config,
+            name,
+            self.internal.origin(),
+            answer,
+            self.trip,
+            &cookies,
+        );
+        let answer = match prepared {
+            Ok(answer) => answer.map(|body| body.holding(self.place)),
+            Err(refused) => return refuse(refused),
+        };
+        if goes_on {
+            let refused = Refused::unavailable(name, status);
+            return Tried::Next(refused, Some((Box::new(answer), outcome)));
+        }
+        let answer = self.trip.finish_upload(self.config, answer, self.body);
+        Tried::Done(Proxied::Answer(Box::new(answer), outcome))
+    }
+
+    /// What a failure to get an answer means for this candidate and the next.
+    //= src/docs/protocol.md#failover-when
+    fn no_answer(self, failed: Failed) -> Tried {
+        let name = self.server.name();
+        let error = match failed {
+            Failed::Stalled(stalled) => {
+                if stalled != Stalled::Client {
+                    self.turn.failed();
+                }
+                return refuse(Refused::stalled(name, Phase::Answer, stalled));
+            }
+            Failed::Send(_) if self.body.as_ref().is_some_and(Replay::client_failed) => {
+                return refuse(Refused::client_body(name));
+            }
+            Failed::Send(error) => error,
+        };
+        let goes_on = match error.kind() {
+            SendErrorKind::Unreachable => {
+                self.turn.failed();
+                self.is_whole()
+            }
+            SendErrorKind::Closed => {
+                self.turn.failed();
+                self.is_repeatable()
+            }
+            _ => false,
+        };
+        let refused = Refused::no_answer(name, Phase::Send, error);
+        if goes_on {
+            Tried::Next(refused, None)
+        } else {
+            refuse(refused)
+        }
+    }
+
+    fn after_failed_login(self, outcome: LoginOutcome) -> Tried {
+        match outcome {
+            LoginOutcome::NeedLanguage => self.need_language(),
+            LoginOutcome::Unreachable(refused, answered) => {
+                if !answered {
+                    self.turn.failed();
+                }
+                // A 441 promises that nothing was done: any method may go on, if its body can.
+                if self.is_whole() {
+                    Tried::Next(refused, None)
+                } else {
+                    refuse(refused)
+                }
+            }
+            LoginOutcome::Refused(refused) => refuse(refused),
+            LoginOutcome::Accepted(_) => refuse(Refused::internal("an accepted login failed")),
+        }
+    }
+
+    /// Has the user logged in here, as the one login of this request. Not `async`: a body that is not `Sync`
+    /// must not be borrowed while waiting.
+    fn log_in(&mut self, sent: Generation) -> impl Future<Output = Result<(), LoginOutcome>> {
+        let job = Login::new(
+            self.config,
+            self.server,
+            self.internal,
+            self.asked,
+            self.trip,
+        );
+        let (server, user) = (self.server.name(), self.asked.user.user());
+        let (logins, login) = (&self.config.state.logins, &mut self.login);
+        async move {
+            let job = job.map_err(LoginOutcome::Refused)?;
+            match logins.after(sent, server, user, || job.run()).await {
+                LoginOutcome::Accepted(cookies) => {
+                    *login = Some(cookies);
+                    Ok(())
+                }
+                failed => Err(failed),
+            }
+        }
+    }
+
+    fn need_language(&self) -> Tried {
+        Tried::Done(Proxied::NeedLanguage(Outcome::Language {
+            server: self.server.name().clone(),
+            site: self.server.site().clone(),
+        }))
+    }
+
+    fn is_large(&self) -> bool {
+        let limit = self.config.limits.sent_without_asking;
+        self.body
+            .as_ref()
+            .is_some_and(|body| body.exact().is_none_or(|length| length > limit))
+    }
+
+    fn is_known(&self) -> bool {
+        self.config.state.logins.is_known(
+            self.server.name(),
+            self.asked.user.user(),
+            self.config.timeouts.login_lifetime / 2,
+        )
+    }
+
+    /// Whether the request can be sent once more from its first byte.
+    fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(Replay::can_be_given_again)
+    }
+
+    /// Whether a request whose fate is unknown may be sent to somebody else: nothing of it can have been done,
+    /// or doing it twice is no harm. The product sends a POST again blindly.
+    //= src/docs/protocol.md#failover-when
+    fn is_repeatable(&self) -> bool {
+        let method = self.trip.method();
+        let harmless = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+            || matches!(method.as_str(), "PROPFIND" | "SEARCH");
+        let never_left = |body: &Replay| body.progress().gated && body.pulled() == 0;
+        self.is_whole() && (harmless || self.body.as_ref().is_some_and(never_left))
+    }
+}
+
+fn refuse(refused: Refused) -> Tried {
+    Tried::Done(Proxied::Refused(refused))
+}

@@ -1,0 +1,175 @@
+//! The proxy login: the user's security context, sent to the second CAS as XML.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body::Body;
+
+use super::{
+    answer,
+    config::Config,
+    failure::Refused,
+    logins::LoginOutcome,
+    trip::{Trip, absolute},
+    visit::Asked,
+};
+use crate::{
+    csc::xml,
+    directory::{ClientAccessServer, InternalUrl, MailboxKey, Origin},
+    outbound::{
+        BoxError, CredentialsError, OutboundBody, SendErrorKind,
+        credentials::{Authentication, Unauthenticated},
+    },
+    telemetry::{self, LoginResult, Phase},
+    wire::{names, owa_path, proxy_headers},
+};
+
+/// A login ready to be sent, by a task that outlives the request that needed it.
+pub(super) struct Login {
+    config: Arc<Config>,
+    server: Arc<ClientAccessServer>,
+    origin: Origin,
+    request: Request<()>,
+    body: Bytes,
+}
+
+impl Login {
+    pub(super) fn new<B>(
+        config: &Arc<Config>,
+        server: &Arc<ClientAccessServer>,
+        internal: &InternalUrl,
+        asked: &Asked,
+        trip: &Trip<B>,
+    ) -> Result<Self, Refused>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        //= src/docs/protocol.md#login-limit
+        let body = xml::write(&asked.user).map_err(Refused::too_many_sids)?;
+        //= src/docs/protocol.md#login-request
+        let path = owa_path::login_path(internal, asked.explicit_segment.as_deref())
+            .map_err(Refused::internal)?;
+        let uri = absolute(internal.origin(), path).map_err(Refused::internal)?;
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, internal.origin().host_header().clone());
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/xml; charset=utf-8"),
+        );
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        config.via.append(headers, http::Version::HTTP_11);
+        let explicit = match &asked.key {
+            MailboxKey::Address(address) => Some(address.to_header_value()),
+            _ => None,
+        };
+        proxy_headers::write(
+            headers,
+            trip.name_used(config).proxy_uri(),
+            &config.version,
+            asked.user.user_header(),
+            false,
+            explicit.as_ref(),
+        );
+        Ok(Self {
+            config: Arc::clone(config),
+            server: Arc::clone(server),
+            origin: internal.origin().clone(),
+            request,
+            body,
+        })
+    }
+
+    /// Sends it and reads the verdict. Never longer than the login time-out.
+    pub(super) async fn run(self) -> LoginOutcome {
+        let (config, server) = (Arc::clone(&self.config), Arc::clone(&self.server));
+        let outcome = match tokio::time::timeout(config.timeouts.login, self.send()).await {
+            Ok(outcome) => outcome,
+            Err(_) => LoginOutcome::Refused(Refused::login_timed_out(server.name())),
+        };
+        let result = match &outcome {
+            LoginOutcome::Accepted(_) => LoginResult::Accepted,
+            LoginOutcome::NeedLanguage | LoginOutcome::Refused(_) => LoginResult::Refused,
+            LoginOutcome::Unreachable(..) => LoginResult::Failed,
+        };
+        telemetry::logged_in(server.name(), server.site(), result);
+        outcome
+    }
+
+    async fn send(self) -> LoginOutcome {
+        let name = self.server.name();
+        let state = self.config.state.health.of(name);
+        let _turn = state.login_turn().await;
+        let body = OutboundBody::full(self.body.clone());
+        let request = self.request.map(|()| body);
+        let request =
+            match authenticate(&self.config, &self.origin, request, Some(&self.body)).await {
+                Ok(request) => request,
+                Err(error) => {
+                    return LoginOutcome::Refused(Refused::authentication(name, error));
+                }
+            };
+        let answer = match self.config.outbound.send(&self.origin, request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let next = matches!(
+                    error.kind(),
+                    SendErrorKind::Unreachable | SendErrorKind::Closed
+                );
+                let refused = Refused::no_answer(name, Phase::Login, error);
+                return if next {
+                    LoginOutcome::Unreachable(refused, false)
+                } else {
+                    LoginOutcome::Refused(refused)
+                };
+            }
+        };
+        //= src/docs/protocol.md#login-answers
+        match answer.status() {
+            //= src/docs/protocol.md#status-241
+            status if status == names::LOGIN_ACCEPTED => {
+                LoginOutcome::Accepted(answer::session_cookies(&answer))
+            }
+            status if status == names::NEED_LANGUAGE => LoginOutcome::NeedLanguage,
+            StatusCode::UNAUTHORIZED => LoginOutcome::Refused(Refused::authentication(
+                name,
+                answer::authentication_offered(&answer),
+            )),
+            StatusCode::FORBIDDEN => LoginOutcome::Refused(Refused::forbidden(name)),
+            status @ (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE) => {
+                LoginOutcome::Unreachable(Refused::unavailable(name, status), true)
+            }
+            status => LoginOutcome::Refused(Refused::unexpected(name, Phase::Login, status)),
+        }
+    }
+}
+
+/// Puts this CAS's credentials on a request, afresh for every attempt.
+pub(super) async fn authenticate(
+    config: &Config,
+    origin: &Origin,
+    request: Request<OutboundBody>,
+    body: Option<&[u8]>,
+) -> Result<Request<OutboundBody>, CredentialsError> {
+    let (mut parts, outbound) = request.into_parts();
+    let mut unauthenticated = Unauthenticated {
+        origin,
+        method: &parts.method,
+        uri: &parts.uri,
+        headers: &mut parts.headers,
+        body,
+    };
+    match config.credentials.authenticate(&mut unauthenticated) {
+        Authentication::Now(done) => done?,
+        Authentication::Later(headers) => {
+            for (name, value) in headers.await? {
+                parts.headers.insert(name, value);
+            }
+        }
+    }
+    Ok(Request::from_parts(parts, outbound))
+}

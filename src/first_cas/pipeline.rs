@@ -1,0 +1,110 @@
+//! The natural path of a request in scope: locate, decide, act.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use http::Request;
+use http_body::Body;
+
+use super::{
+    admit::to_inner, config::Config, failure::Refused, report::Answered, second_hop::Proxied,
+    trip::Trip, visit::Visit,
+};
+use crate::{
+    decision::{Decision, decide},
+    directory::MailboxKey,
+    lookup::{Answer, CouldNotAsk, Located},
+    outbound::BoxError,
+};
+
+/// What the pipeline comes to.
+pub(super) enum Verdict<B> {
+    /// The inner service's, after all.
+    Serve(Request<B>),
+    /// Answered.
+    Answer(Answered),
+}
+
+pub(super) async fn pipeline<B>(config: Arc<Config>, visit: Visit<B>) -> Verdict<B>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let Visit {
+        parts,
+        body,
+        asked,
+        mut known,
+        report,
+    } = visit;
+    let mut trip = Trip::new(parts, body);
+    let mut sent_away = false;
+    let refused = loop {
+        let located = match known.take() {
+            Some(answer) => Ok(answer),
+            None => locate(&config, asked.key.clone()).await,
+        };
+        let mailbox = match located {
+            Ok(Answer::Found(mailbox)) => Some(mailbox),
+            Ok(Answer::NotFound) => None,
+            Ok(Answer::Ambiguous) => break Refused::ambiguous(),
+            Err(error) => break Refused::could_not_ask(error),
+        };
+        let topology = config.topology.topology();
+        let question = asked.question(&config, mailbox.as_deref(), trip.parts());
+        match decide(&config.here, &config.policy, &topology, &question) {
+            Decision::ServeLocally => match trip.into_request() {
+                Some((parts, body)) => return Verdict::Serve(to_inner(parts, body)),
+                None => break Refused::cannot_be_given_again(&config.here.name),
+            },
+            Decision::Redirect { url, silent } => {
+                return Verdict::Answer(report.redirect(url, silent));
+            }
+            Decision::Refuse(refusal) => {
+                break Refused::decided(refusal, &asked.user, &asked.key);
+            }
+            Decision::ProxyToBackEnd(back_end) => {
+                match trip.pass_to(&config, &asked, back_end).await {
+                    Ok((answer, outcome)) => {
+                        return Verdict::Answer(report.proxied(answer, outcome));
+                    }
+                    Err(refused) => break refused,
+                }
+            }
+            Decision::Proxy(candidates) => {
+                match trip.proxy(&config, &asked, candidates).await {
+                    Proxied::Answer(answer, outcome) => {
+                        return Verdict::Answer(report.proxied(*answer, outcome));
+                    }
+                    Proxied::NeedLanguage(outcome) => {
+                        return Verdict::Answer(
+                            report.language(asked.explicit_segment.as_deref(), outcome),
+                        );
+                    }
+                    Proxied::Refused(refused) => break refused,
+                    //= src/docs/protocol.md#decide-one-hop
+                    Proxied::WrongSite if sent_away => {
+                        break Refused::looped(
+                            "two second CASs in turn say the mailbox is elsewhere",
+                        );
+                    }
+                    Proxied::WrongSite => {
+                        sent_away = true;
+                        config.lookup.invalidate(&asked.key);
+                    }
+                }
+            }
+        }
+    };
+    Verdict::Answer(report.refuse(refused))
+}
+
+/// Asks the lookup, whatever it may do: take too long, or panic.
+async fn locate(config: &Config, key: MailboxKey) -> Located {
+    let asking = AssertUnwindSafe(async { config.lookup.locate(key).await }).catch_unwind();
+    match tokio::time::timeout(config.timeouts.locate, asking).await {
+        Ok(Ok(located)) => located,
+        Ok(Err(_panic)) => Err(CouldNotAsk::from_source("the lookup panicked")),
+        Err(_) => Err(CouldNotAsk::timed_out()),
+    }
+}

@@ -1,0 +1,102 @@
+//! Every answer of ours leaves through here: logged once, counted once, its outcome left for outer layers.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use tokio::time::Instant;
+
+use super::{body::ResponseBody, failure::Refused};
+use crate::{
+    directory::ExternalUrl,
+    outbound::UpstreamBody,
+    pages::{self, Audience, Page},
+    telemetry::{self, Outcome, Reference},
+    wire::owa_path,
+};
+
+/// Who is to be answered, and when the question came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report {
+    audience: Audience,
+    started: Instant,
+}
+
+/// An answer that is not the inner service's.
+pub(super) type Answered = Response<AnswerBody>;
+
+/// Its body.
+#[derive(Debug)]
+pub(super) enum AnswerBody {
+    Upstream(UpstreamBody),
+    Page(Bytes),
+}
+
+impl Report {
+    pub(super) fn of(parts: &Parts, started: Instant) -> Self {
+        Self {
+            audience: Audience::of(&parts.method, &parts.headers),
+            started,
+        }
+    }
+
+    pub(super) fn refuse(self, refused: Refused) -> Answered {
+        let reference = Reference::next();
+        let audience = self
+            .audience
+            .with_reference(reference.get())
+            .with_event(refused.event());
+        let (page, failure) = refused.into_parts();
+        let answer = pages::render(&page, &audience);
+        self.leave(
+            answer.map(AnswerBody::Page),
+            Outcome::Refused(failure),
+            reference,
+        )
+    }
+
+    //= src/docs/protocol.md#decide-redirect
+    pub(super) fn redirect(self, url: &ExternalUrl, silent: bool) -> Answered {
+        let page = Page::Redirect {
+            url: url.clone(),
+            silent,
+        };
+        let answer = pages::render(&page, &self.audience);
+        let outcome = Outcome::Redirected {
+            url: url.clone(),
+            silent,
+        };
+        self.leave(answer.map(AnswerBody::Page), outcome, Reference::next())
+    }
+
+    pub(super) fn proxied(self, answer: Response<UpstreamBody>, outcome: Outcome) -> Answered {
+        self.leave(answer.map(AnswerBody::Upstream), outcome, Reference::next())
+    }
+
+    /// Sends the browser to the language page, which every CAS has for itself.
+    //= src/docs/protocol.md#status-442
+    pub(super) fn language(self, explicit_segment: Option<&str>, outcome: Outcome) -> Answered {
+        let mut answer = Response::new(AnswerBody::Page(Bytes::new()));
+        *answer.status_mut() = StatusCode::FOUND;
+        let headers = answer.headers_mut();
+        if let Ok(location) = owa_path::language_path(explicit_segment) {
+            headers.insert(header::LOCATION, location);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        self.leave(answer, outcome, Reference::next())
+    }
+
+    fn leave(self, mut answer: Answered, outcome: Outcome, reference: Reference) -> Answered {
+        telemetry::answered(&outcome, answer.status(), reference, self.started.elapsed());
+        answer.extensions_mut().insert(outcome);
+        answer
+    }
+}
+
+impl<B> From<AnswerBody> for ResponseBody<B> {
+    fn from(body: AnswerBody) -> Self {
+        match body {
+            AnswerBody::Upstream(body) => Self::upstream(body),
+            AnswerBody::Page(body) => Self::page(body),
+        }
+    }
+}

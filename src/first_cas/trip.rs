@@ -1,0 +1,255 @@
+//! A request on its way to other servers: its head, which every attempt copies, and its body, which attempts
+//! take over from one another.
+
+use http::{
+    Extensions, HeaderValue, Method, Request, Response, Uri, header, request::Parts,
+    uri::PathAndQuery,
+};
+use http_body::Body;
+
+use super::{
+    admit::original_uri,
+    config::Config,
+    exchange::waits,
+    failure::Refused,
+    own_names::OwnName,
+    visit::{Asked, name_used},
+};
+use crate::{
+    directory::{MailboxKey, Origin},
+    outbound::{BoxError, OutboundBody, Replay, UpstreamBody, uploaded},
+    pages::Page,
+    wire::{
+        hop_by_hop::{self, Client},
+        owa_path, proxy_headers, rewrite,
+    },
+};
+
+/// A request that may be sent more than once.
+pub(super) struct Trip<B> {
+    parts: Parts,
+    payload: Payload<B>,
+}
+
+enum Payload<B> {
+    /// Not looked at yet, or without a single byte.
+    Untouched(B),
+    Shared(Unaccepted),
+    Gone,
+}
+
+/// A body that no answer has accepted yet: with the trip ends every attempt that still waits for it.
+struct Unaccepted(Option<Replay>);
+
+impl Drop for Unaccepted {
+    fn drop(&mut self) {
+        if let Some(body) = &self.0 {
+            body.close();
+        }
+    }
+}
+
+impl<B> Trip<B>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(parts: Parts, body: B) -> Self {
+        Self {
+            parts,
+            payload: Payload::Untouched(body),
+        }
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The request as it came, unless bytes of its body are gone.
+    pub(super) fn into_request(self) -> Option<(Parts, B)> {
+        let body = match self.payload {
+            Payload::Untouched(body) => body,
+            Payload::Shared(body) => body.0.as_ref()?.reclaim()?,
+            Payload::Gone => return None,
+        };
+        Some((self.parts, body))
+    }
+
+    /// The body, ready to be shared between attempts; `None` if there is none to share.
+    pub(super) fn share_body(&mut self, config: &Config) -> Option<Replay> {
+        match std::mem::replace(&mut self.payload, Payload::Gone) {
+            Payload::Untouched(body) if !body.is_end_stream() => {
+                let replay = Replay::new(
+                    body,
+                    &config.state.budget,
+                    config.limits.recorded_per_request,
+                    config.forward_request_trailers,
+                );
+                self.payload = Payload::Shared(Unaccepted(Some(replay.clone())));
+                Some(replay)
+            }
+            Payload::Shared(body) => {
+                let replay = body.0.clone();
+                self.payload = Payload::Shared(body);
+                replay
+            }
+            untouched => {
+                self.payload = untouched;
+                None
+            }
+        }
+    }
+
+    /// Sees to an upload that its answer has overtaken. After a success it goes on; otherwise a body that
+    /// nobody asked for stays unread.
+    pub(super) fn finish_upload(
+        &mut self,
+        config: &Config,
+        answer: Response<UpstreamBody>,
+        body: Option<Replay>,
+    ) -> Response<UpstreamBody> {
+        let Some(body) = body else {
+            return answer;
+        };
+        if let Payload::Shared(unaccepted) = &mut self.payload {
+            unaccepted.0 = None;
+        }
+        body.forget();
+        let progress = body.progress();
+        if progress.ended.is_some() {
+            return answer;
+        }
+        if progress.gated && !answer.status().is_success() {
+            return answer.map(|answer| answer.leaving_unread(body));
+        }
+        body.open_gate();
+        let waits = waits(&config.timeouts);
+        tokio::spawn(async move {
+            if uploaded(&body, waits).await.is_err() {
+                body.close();
+            }
+        });
+        answer
+    }
+
+    /// The target at the other server, byte for byte that of the client.
+    //= src/docs/protocol.md#copy-path
+    pub(super) fn target(&self) -> PathAndQuery {
+        original_uri(&self.parts)
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"))
+    }
+
+    /// The name under which the client knows this CAS.
+    pub(super) fn name_used<'c>(&self, config: &'c Config) -> &'c OwnName {
+        name_used(config, &self.parts)
+    }
+
+    /// A copy of the head for `origin`: hygiene done, framing of `body` said anew, no identity yet.
+    pub(super) fn request(
+        &self,
+        config: &Config,
+        origin: &Origin,
+        target: PathAndQuery,
+        body: OutboundBody,
+    ) -> Result<Request<OutboundBody>, Refused> {
+        let own = self.name_used(config).origin();
+        let mut headers = self.parts.headers.clone();
+        hop_by_hop::prepare_request(
+            &self.parts.method,
+            original_uri(&self.parts),
+            self.parts.version,
+            &mut headers,
+            &config.via,
+            &client(&self.parts.extensions, own),
+        )
+        .map_err(|error| Refused::at_the_door(Page::BadRequest, error))?;
+        config.log_on_cookies.strip(&mut headers);
+        rewrite::request(&mut headers, own, origin);
+        headers.insert(header::HOST, origin.host_header().clone());
+        frame(&mut headers, &self.parts.method, &body);
+        let mut request = Request::new(body);
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = absolute(origin, target).map_err(Refused::internal)?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// Puts the user on a request to a second CAS.
+    pub(super) fn identify(
+        &self,
+        config: &Config,
+        asked: &Asked,
+        request: &mut Request<OutboundBody>,
+    ) {
+        let explicit = match &asked.key {
+            MailboxKey::Address(address) => Some(address.to_header_value()),
+            _ => None,
+        };
+        //= src/docs/protocol.md#header-version
+        //= src/docs/protocol.md#header-sid
+        //= src/docs/protocol.md#header-webpart
+        //= src/docs/protocol.md#header-explicit
+        proxy_headers::write(
+            request.headers_mut(),
+            self.name_used(config).proxy_uri(),
+            &config.version,
+            asked.user.user_header(),
+            owa_path::is_web_part(original_uri(&self.parts).query()),
+            explicit.as_ref(),
+        );
+    }
+}
+
+/// The URL of `target` at `origin`, compared with it once more: nothing a client sent may have moved it.
+//= src/docs/protocol.md#hop-target
+pub(super) fn absolute(origin: &Origin, target: PathAndQuery) -> Result<Uri, BoxError> {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(origin.scheme().clone());
+    parts.authority = Some(origin.authority().clone());
+    parts.path_and_query = Some(target);
+    let uri = Uri::from_parts(parts)?;
+    if uri.scheme() != Some(origin.scheme())
+        || uri.host() != Some(origin.authority().host())
+        || uri.port_u16() != origin.authority().port_u16()
+    {
+        return Err("the URL built is not at the server that was chosen".into());
+    }
+    Ok(uri)
+}
+
+/// What is known of the client's connection: whatever accepted it may say so in the extensions.
+fn client(extensions: &Extensions, own: &Origin) -> Client {
+    extensions.get().copied().unwrap_or_else(|| Client {
+        peer: None,
+        https: own.is_https(),
+        trusted: false,
+    })
+}
+
+/// Says how long the body is, whatever the client's own hop said.
+pub(super) fn frame(headers: &mut http::HeaderMap, method: &Method, body: &OutboundBody) {
+    headers.remove(header::TRANSFER_ENCODING);
+    let said = headers.remove(header::CONTENT_LENGTH).is_some();
+    match body.size_hint().exact() {
+        // A server may ask for the length of the body even where there is none.
+        Some(0) if body.is_end_stream() && !said && is_usually_without_body(method) => {}
+        Some(length) => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        // Without this, hyper would send a GET's body as none at all.
+        None => {
+            let chunked = HeaderValue::from_static("chunked");
+            headers.insert(header::TRANSFER_ENCODING, chunked);
+        }
+    }
+}
+
+fn is_usually_without_body(method: &Method) -> bool {
+    !matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}

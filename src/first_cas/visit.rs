@@ -1,0 +1,55 @@
+//! A request that is ours, and what it asks for.
+
+use http::request::Parts;
+
+use super::{admit::original_uri, config::Config, own_names::OwnName, report::Report};
+use crate::{
+    csc::ClientSecurityContext,
+    decision::Question,
+    directory::{Mailbox, MailboxKey},
+    lookup::Answer,
+    wire::hop_by_hop,
+};
+
+/// A request in scope, on its way through the pipeline.
+pub(super) struct Visit<B> {
+    pub(super) parts: Parts,
+    pub(super) body: B,
+    pub(super) asked: Asked,
+    /// The lookup's answer, where it was at hand.
+    pub(super) known: Option<Answer>,
+    pub(super) report: Report,
+}
+
+/// Who asks for which mailbox.
+pub(super) struct Asked {
+    pub(super) user: ClientSecurityContext,
+    pub(super) key: MailboxKey,
+    pub(super) owa_path: bool,
+    /// The path's segment that names the mailbox, as it was sent.
+    pub(super) explicit_segment: Option<Box<str>>,
+    /// Whether a verified CAS sent it.
+    pub(super) from_cas: bool,
+}
+
+impl Asked {
+    pub(super) fn question<'q>(
+        &self,
+        config: &'q Config,
+        mailbox: Option<&'q Mailbox>,
+        parts: &Parts,
+    ) -> Question<'q> {
+        let mut question = Question::about(mailbox);
+        question.client_host = Some(name_used(config, parts).origin().authority().as_str());
+        question.from_cas = self.from_cas;
+        question.owa_path = self.owa_path;
+        question
+    }
+}
+
+/// The name under which this request's client knows this CAS.
+pub(super) fn name_used<'c>(config: &'c Config, parts: &Parts) -> &'c OwnName {
+    let uri = original_uri(parts);
+    let host = hop_by_hop::client_host(parts.version, uri, &parts.headers);
+    config.names.used(host)
+}

@@ -1,0 +1,214 @@
+//! What tests of the layers share: a small company with its sites, users and servers, and a scripted second CAS.
+
+pub mod body;
+pub mod wire;
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use cas_proxy::{
+    csc::{ClientSecurityContext, GroupAttributes, Sid},
+    decision::Here,
+    directory::{BackEnd, ClientAccessServer, Mailbox, MailboxKey, ServerName, SiteName, Topology},
+    first_cas::CasProxyLayer,
+    lookup::InMemory,
+    outbound::{Outbound, OutboundBody, OutboundService},
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt, service_fn};
+
+pub const EXCHANGE_2007: &str = "8.3.83.6";
+pub const EXCHANGE_2003: &str = "6.5.7638";
+
+/// A user of the company, by the last part of the SID.
+pub fn user(rid: u32) -> ClientSecurityContext {
+    let domain =
+        |rid| Sid::from_parts(5, &[21, 1_004_336_348, 1_177_238_915, 682_003_330, rid]).unwrap();
+    ClientSecurityContext::builder(domain(rid), "Negotiate", format!("CONTOSO\\user{rid}"))
+        .group(domain(513), GroupAttributes::ENABLED_GROUP)
+        .build()
+        .unwrap()
+}
+
+pub fn here() -> Here {
+    Here::new(
+        name("seattle"),
+        site("Seattle"),
+        EXCHANGE_2007.parse().unwrap(),
+    )
+}
+
+pub fn name(name: &str) -> ServerName {
+    ServerName::new(name).unwrap()
+}
+
+pub fn site(name: &str) -> SiteName {
+    SiteName::new(name).unwrap()
+}
+
+pub fn mailbox(server: &str, site_name: &str, version: &str) -> Mailbox {
+    Mailbox::new(name(server), version.parse().unwrap()).with_site(site(site_name))
+}
+
+/// A CAS that can be proxied to, at `https://<name>.corp/owa`.
+pub fn cas(server: &str, site_name: &str) -> ClientAccessServer {
+    ClientAccessServer::new(
+        name(server),
+        site(site_name),
+        EXCHANGE_2007.parse().unwrap(),
+    )
+    .with_internal_url(&format!("https://{server}.corp/owa"))
+    .with_integrated_windows_authentication()
+}
+
+/// Where a few users live: 1 here, 2 in Dallas, 3 on Exchange 2003, 4 where there is an ExternalURL.
+pub fn lookup() -> InMemory {
+    InMemory::new()
+        .insert(
+            MailboxKey::Sid(*user(1).user()),
+            mailbox("mbx-sea", "Seattle", EXCHANGE_2007),
+        )
+        .insert(
+            MailboxKey::Sid(*user(2).user()),
+            mailbox("mbx-dal", "Dallas", EXCHANGE_2007),
+        )
+        .insert(
+            MailboxKey::Sid(*user(3).user()),
+            mailbox("legacy1", "Dallas", EXCHANGE_2003),
+        )
+        .insert(
+            MailboxKey::Sid(*user(4).user()),
+            mailbox("mbx-den", "Denver", EXCHANGE_2007),
+        )
+}
+
+pub fn topology(dallas: &[&str]) -> Arc<Topology> {
+    let mut topology = Topology::builder()
+        .client_access_server(
+            cas("denver", "Denver").with_external_url("https://denver.contoso.com/owa"),
+        )
+        .back_end(
+            BackEnd::new(name("legacy1"), "https://legacy1.corp".parse().unwrap())
+                .with_integrated_windows_authentication(),
+        );
+    for server in dallas {
+        topology = topology.client_access_server(cas(server, "Dallas"));
+    }
+    Arc::new(topology.build().unwrap())
+}
+
+/// A request as the second hop saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// A second hop that notes what it sees and answers by a script.
+#[derive(Clone, Default)]
+pub struct Peer {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    script: Arc<Mutex<VecDeque<Response<String>>>>,
+}
+
+impl Peer {
+    pub fn answering(answers: impl IntoIterator<Item = Response<String>>) -> Self {
+        let peer = Self::default();
+        peer.script.lock().unwrap().extend(answers);
+        peer
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Reads each request whole; a script that has run out means a refused connection.
+    pub fn outbound(&self) -> impl Outbound + use<> {
+        let peer = self.clone();
+        OutboundService::new(service_fn(move |request: Request<OutboundBody>| {
+            let peer = peer.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body
+                    .collect()
+                    .await
+                    .map_err(std::io::Error::other)?
+                    .to_bytes();
+                peer.seen.lock().unwrap().push(Seen {
+                    method: parts.method,
+                    uri: parts.uri,
+                    headers: parts.headers,
+                    body,
+                });
+                let answer = peer.script.lock().unwrap().pop_front();
+                answer.ok_or_else(|| std::io::Error::other("the script has run out"))
+            }
+        }))
+    }
+}
+
+pub fn status(code: u16) -> Response<String> {
+    answer(code, "")
+}
+
+pub fn answer(code: u16, body: &str) -> Response<String> {
+    Response::builder()
+        .status(code)
+        .body(body.to_owned())
+        .unwrap()
+}
+
+pub fn first_cas(peer: &Peer, dallas: &[&str]) -> CasProxyLayer {
+    CasProxyLayer::with_outbound(here(), topology(dallas), lookup(), peer.outbound())
+        .external_url(&"https://mail.contoso.com/owa".parse().unwrap())
+}
+
+/// A request by user `rid` to the first CAS.
+pub fn by(rid: u32, method: Method, path: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "mail.contoso.com")
+        .header("accept", "text/html")
+        .extension(user(rid))
+}
+
+/// Sends one request through a layer around an inner service that echoes what it got.
+pub async fn through(layer: &CasProxyLayer, request: Request<Full<Bytes>>) -> Response<Bytes> {
+    let inner = service_fn(|request: Request<Full<Bytes>>| async move {
+        let mut answer = Response::new(Full::new(Bytes::from_static(b"served here")));
+        *answer.headers_mut() = request.headers().clone();
+        Ok::<_, Infallible>(answer)
+    });
+    let answer = layer.layer(inner).oneshot(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Response::from_parts(parts, body)
+}
+
+pub fn get(rid: u32, path: &str) -> Request<Full<Bytes>> {
+    by(rid, Method::GET, path).body(Full::default()).unwrap()
+}
+
+pub fn post(rid: u32, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    by(rid, Method::POST, path)
+        .body(Full::new(body.into()))
+        .unwrap()
+}
+
+#[track_caller]
+pub fn assert_status(answer: &Response<Bytes>, code: u16) {
+    let text = String::from_utf8_lossy(answer.body());
+    assert_eq!(
+        answer.status(),
+        StatusCode::from_u16(code).unwrap(),
+        "{text}"
+    );
+}

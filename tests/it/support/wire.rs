@@ -1,0 +1,105 @@
+//! A second CAS driven by hand, byte by byte, over a real socket.
+
+use cas_proxy::directory::{ClientAccessServer, Topology};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::{EXCHANGE_2007, name, site};
+
+/// One connection of a first CAS.
+pub struct Hop {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+/// Listens on a loopback port of its own.
+pub struct Listener(TcpListener);
+
+impl Listener {
+    pub async fn new() -> Self {
+        Self(TcpListener::bind(("127.0.0.1", 0)).await.unwrap())
+    }
+
+    pub async fn accept(&self) -> Hop {
+        let (stream, _) = self.0.accept().await.unwrap();
+        Hop {
+            stream,
+            read: Vec::new(),
+        }
+    }
+
+    /// This listener as a CAS in Dallas.
+    pub fn as_cas(&self, server: &str) -> ClientAccessServer {
+        let address = self.0.local_addr().unwrap();
+        ClientAccessServer::new(name(server), site("Dallas"), EXCHANGE_2007.parse().unwrap())
+            .with_internal_url(&format!("http://{address}/owa"))
+            .with_integrated_windows_authentication()
+    }
+
+    pub fn topology(&self) -> std::sync::Arc<Topology> {
+        let topology = Topology::builder().client_access_server(self.as_cas("dallas"));
+        topology.build().unwrap().into()
+    }
+}
+
+impl Hop {
+    /// Reads a request's head.
+    pub async fn head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head: Vec<u8> = self.read.drain(..end + 4).collect();
+                return String::from_utf8(head).unwrap();
+            }
+            assert!(self.fill().await > 0, "closed within a head");
+        }
+    }
+
+    /// Reads exactly `length` bytes of a body.
+    pub async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.read.len() < length {
+            assert!(self.fill().await > 0, "closed within a body");
+        }
+        self.read.drain(..length).collect()
+    }
+
+    /// Reads a whole chunked body.
+    pub async fn chunked(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let line = loop {
+                if let Some(end) = self.read.windows(2).position(|two| two == b"\r\n") {
+                    let line: Vec<u8> = self.read.drain(..end + 2).collect();
+                    break String::from_utf8(line).unwrap();
+                }
+                assert!(self.fill().await > 0, "closed within a chunk's size");
+            };
+            let size = usize::from_str_radix(line.trim(), 16).unwrap();
+            body.extend(self.exactly(size).await);
+            assert_eq!(self.exactly(2).await, b"\r\n");
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    pub async fn answer(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Bytes already here and not read; then waits for the other side to close.
+    pub async fn closed(mut self) -> usize {
+        while matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {}
+        self.read.len()
+    }
+
+    async fn fill(&mut self) -> usize {
+        self.stream.read_buf(&mut self.read).await.unwrap()
+    }
+}
+
+pub const NEED_IDENTITY: &str = "HTTP/1.1 441 Need Identity\r\ncontent-length: 0\r\n\r\n";
+pub const ACCEPTED: &str = "HTTP/1.1 241 Accepted\r\ncontent-length: 0\r\n\r\n";
+pub const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
