@@ -8,3 +8,4 @@ pub mod pages;
 pub mod telemetry;
 pub mod outbound;
 pub mod first_cas;
+pub mod second_cas;
