@@ -14,5 +14,7 @@ mod cached_lookup;
 mod decision_table;
 mod first_cas;
 mod gate;
+mod gateway;
+mod protocol;
 mod sources;
 mod support;

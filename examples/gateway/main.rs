@@ -1,0 +1,251 @@
+//! A Client Access server in front of a service of yours, set up by one TOML file.
+//!
+//! ```sh
+//! cargo run --example gateway -- --config gateway.toml           # serve
+//! cargo run --example gateway -- --config gateway.toml --check   # only say what is wrong with the file
+//! ```
+//!
+//! `examples/gateway/gateway.toml` shows every key there is.
+//!
+//! This folder is meant to be copied. Most gateways will replace [`sign_in`] by their own log-on, [`directory`] by
+//! their Active Directory and [`mailbox`] by their service, and keep [`server`] and the stack below.
+
+mod config;
+mod directory;
+mod mailbox;
+mod server;
+mod sign_in;
+
+use std::{
+    env,
+    error::Error,
+    io::{self, IsTerminal as _, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use cas_proxy::{
+    csc::ClientSecurityContext,
+    decision::{CrossSiteRedirect, Here, Policy},
+    directory::{BackEnd, Finding, Topology},
+    first_cas::{CasProxyLayer, Timeouts, forward_basic},
+    outbound::{Client, Tls, credentials::danger::BasicCredentials},
+    second_cas::{SecondCasLayer, SharedKeys, danger::StaticCredential, unless_proxied},
+};
+use http::{HeaderValue, request::Parts};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tower::Layer as _;
+use tracing_subscriber::EnvFilter;
+
+use config::{Config, Redirect, Trust};
+use mailbox::Mailbox;
+use sign_in::SignIn;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .init();
+
+    let Some((file, check)) = arguments(env::args().skip(1)) else {
+        eprintln!("usage: gateway --config FILE [--check]");
+        return ExitCode::from(2);
+    };
+    let config = match Config::load(&file) {
+        Ok(config) => config,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(config, check).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway failed to {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<(PathBuf, bool)> {
+    let (mut file, mut check) = (None, false);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--config" => file = Some(arguments.next()?.into()),
+            "--check" => check = true,
+            _ => return None,
+        }
+    }
+    Some((file?, check))
+}
+
+async fn run(config: Config, check: bool) -> Result<(), BoxError> {
+    let topology = Arc::new(directory::topology(&config)?);
+    // What will not work is better read here than by a user.
+    for finding in topology.check(&config.server.name) {
+        if matters(&finding, &config) {
+            tracing::warn!(event_id = finding.event(), "{finding}");
+        }
+    }
+    if check {
+        return Ok(());
+    }
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("listen on {}: {error}", config.listen))?;
+    let address = listener.local_addr()?;
+
+    // From the inside out: the mailboxes, the decision where to serve whom, the log-on.
+    let mailboxes = Mailbox::new(&config.server.name, &config.server.site);
+    let first_cas = first_cas(&config, topology, address)?.layer(mailboxes);
+    let sign_in = SignIn::new(&config.user)?;
+    let second_cas = second_cas(&config, address)?;
+
+    let tls = config.tls.server;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    // Whoever started us may be waiting for this line. If nobody reads it, that is no reason to stop.
+    let _ = writeln!(io::stdout(), "listening on {scheme}://{address}");
+    let request_head = config.timeouts.request_head;
+    match second_cas {
+        None => server::serve(listener, tls, request_head, sign_in.layer(first_cas), stop).await,
+        // Outermost, as it must see a request before anything else does. The users of a verified CAS are signed in
+        // already, so the log-on stands aside for them.
+        Some(second_cas) => {
+            let stack = second_cas.layer(unless_proxied(sign_in).layer(first_cas));
+            server::serve(listener, tls, request_head, stack, stop).await;
+        }
+    }
+    Ok(())
+}
+
+/// Whether something in the directory's data will keep a user of *this* gateway from mail.
+fn matters(finding: &Finding, config: &Config) -> bool {
+    match finding {
+        Finding::PlainHttpInternalUrl(_) => !config.policy.allow_proxying_without_ssl,
+        // Only Kerberos asks for one, and this gateway shows a shared key.
+        Finding::NoServicePrincipalName(_) => false,
+        _ => true,
+    }
+}
+
+/// How users of other sites are served.
+fn first_cas(
+    config: &Config,
+    topology: Arc<Topology>,
+    address: SocketAddr,
+) -> Result<CasProxyLayer, BoxError> {
+    let server = &config.server;
+    let here = Here::new(server.name.clone(), server.site.clone(), server.version);
+    let client = Client::builder()
+        .tls(config.tls.trust_roots.clone().unwrap_or_else(Tls::system))
+        .connect_timeout(config.timeouts.connect)
+        .build();
+
+    let mut layer =
+        CasProxyLayer::with_outbound(here, topology, directory::Lookup::new(config), client)
+            .policy(policy(config))
+            .timeouts(timeouts(config))
+            .listener(address)
+            .back_end_credentials(back_end_credentials(config));
+    if let Some(url) = &server.external_url {
+        layer = layer.external_url(url);
+    }
+    // Clients see https even where something in front of us ends it.
+    let https = server
+        .external_url
+        .as_ref()
+        .map_or(config.tls.server.is_some(), |url| url.origin().is_https());
+    layer = layer
+        .own_hosts(https, server.hosts.iter().map(config::Host::as_str))
+        .map_err(|host| format!("use {host} as a host of this server"))?;
+    Ok(match &config.first_cas {
+        None => layer,
+        Some(Trust::Shared(key)) => layer.credentials(key.clone()),
+        Some(Trust::DangerBasic(basic)) => {
+            layer.credentials(BasicCredentials::new(basic.expose())?)
+        }
+    })
+}
+
+/// Whose users are served here as they come, signed in elsewhere.
+fn second_cas(config: &Config, address: SocketAddr) -> Result<Option<SecondCasLayer>, BoxError> {
+    let layer = match &config.second_cas {
+        None => return Ok(None),
+        Some(Trust::Shared(keys)) => {
+            // What callers sign for. A request signed for another server is not for us.
+            let authority = match &config.server.internal_url {
+                Some(url) => url.origin().host_header().to_str()?.to_owned(),
+                None => address.to_string(),
+            };
+            let trusted = keys.iter().cloned().fold(
+                SharedKeys::for_authorities([authority])?,
+                SharedKeys::accept,
+            );
+            SecondCasLayer::new(trusted)
+        }
+        Some(Trust::DangerBasic(basic)) => {
+            let (user, password) = basic.expose().split_once(':').unwrap_or_default();
+            SecondCasLayer::new(StaticCredential::basic(user, password))
+        }
+    };
+    Ok(Some(layer.version(config.server.version)))
+}
+
+fn policy(config: &Config) -> Policy {
+    let mut policy = Policy::default();
+    policy.allow_proxying_without_ssl = config.policy.allow_proxying_without_ssl;
+    policy.redirect = match config.policy.redirect {
+        Redirect::Manual => CrossSiteRedirect::Manual,
+        Redirect::Silent => CrossSiteRedirect::Silent,
+        Redirect::Never => CrossSiteRedirect::Never,
+    };
+    policy
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    timeouts.locate = config.timeouts.locate;
+    timeouts.login = config.timeouts.login;
+    timeouts.response_head = config.timeouts.response_head;
+    timeouts.idle = config.timeouts.idle;
+    timeouts
+}
+
+/// The user's own password goes to those back-ends alone that are configured to be told it.
+fn back_end_credentials(
+    config: &Config,
+) -> impl Fn(&BackEnd, &ClientSecurityContext, &Parts) -> Option<HeaderValue> + Send + Sync + 'static
+{
+    let told: Vec<_> = config
+        .back_end
+        .iter()
+        .filter(|back_end| back_end.forward_basic)
+        .map(|back_end| back_end.name.clone())
+        .collect();
+    move |back_end, user, request| {
+        if told.contains(back_end.name()) {
+            forward_basic(back_end, user, request)
+        } else {
+            None
+        }
+    }
+}

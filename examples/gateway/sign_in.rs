@@ -1,0 +1,164 @@
+//! Who is the user? HTTP Basic, against the `[[user]]` entries of the configuration.
+//!
+//! This is the layer to replace by your own log-on. All that the first CAS asks of it is a
+//! [`ClientSecurityContext`] in the request's extensions.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    hint::black_box,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use cas_proxy::{
+    csc::{ClientSecurityContext, InvalidContext},
+    pages::{Audience, Page, render},
+    wire::owa_path::{self, Kind, Scope},
+};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Body;
+use http_body_util::{Either, Full};
+use sha2::{Digest, Sha256};
+use tower::{Layer, Service};
+
+use super::config::User;
+
+/// Lets nobody through without a name and the password that belongs to it.
+#[derive(Clone)]
+pub(crate) struct SignIn(Arc<Accounts>);
+
+struct Accounts {
+    by_name: HashMap<String, Account>,
+    /// Paths that a browser fetches before anyone is signed in, such as the style of the log-on page.
+    scope: Scope,
+}
+
+struct Account {
+    password: [u8; 32],
+    context: ClientSecurityContext,
+}
+
+impl SignIn {
+    /// # Errors
+    /// If a user cannot be signed in at all; the configuration has been asked that before.
+    pub(crate) fn new(users: &[User]) -> Result<Self, InvalidContext> {
+        let account = |user: &User| {
+            let password = Sha256::digest(user.password.expose()).into();
+            Ok((
+                user.name.as_str().to_owned(),
+                Account {
+                    password,
+                    context: user.context()?,
+                },
+            ))
+        };
+        let by_name = users.iter().map(account).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Accounts {
+            by_name,
+            scope: Scope::default(),
+        })))
+    }
+}
+
+impl Accounts {
+    fn is_public<B>(&self, request: &Request<B>) -> bool {
+        // What cannot be classified is refused further in; here it is merely not public.
+        owa_path::classify(&self.scope, request.uri())
+            .is_ok_and(|path| path.kind() == Kind::StaticLocal)
+    }
+
+    fn identify(&self, headers: &HeaderMap) -> Option<ClientSecurityContext> {
+        let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+        // Two lines may name two users, and whoever reads the other one disagrees with us.
+        let (Some(line), None) = (lines.next(), lines.next()) else {
+            return None;
+        };
+        let (scheme, credentials) = line.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let credentials = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+        let (name, password) = credentials.split_once(':')?;
+        let account = self.by_name.get(name);
+        // A name that does not exist costs the same time as a wrong password.
+        let expected = account.map_or(&NOBODY, |account| &account.password);
+        let matches = equal(expected, &Sha256::digest(password).into());
+        account
+            .filter(|_| matches)
+            .map(|account| account.context.clone())
+    }
+}
+
+/// Compares digests without stopping at the first difference: how long it takes tells nothing.
+fn equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let difference = one
+        .iter()
+        .zip(other)
+        .fold(0, |difference, (one, other)| difference | (one ^ other));
+    black_box(difference) == 0
+}
+
+impl<S> Layer<S> for SignIn {
+    type Service = SignedIn<S>;
+
+    fn layer(&self, inner: S) -> SignedIn<S> {
+        SignedIn {
+            inner,
+            accounts: self.0.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct SignedIn<S> {
+    inner: S,
+    accounts: Arc<Accounts>,
+}
+
+impl<S, B, R> Service<Request<B>> for SignedIn<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<Either<R, Full<Bytes>>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.accounts.identify(request.headers()) {
+            Some(context) => drop(request.extensions_mut().insert(context)),
+            None if self.accounts.is_public(&request) => {}
+            None => {
+                let answer = challenge(&request).map(|page| Either::Right(Full::new(page)));
+                return Box::pin(std::future::ready(Ok(answer)));
+            }
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move { Ok(answer.await?.map(Either::Left)) })
+    }
+}
+
+fn challenge<B>(request: &Request<B>) -> Response<Bytes> {
+    let audience = Audience::of(request.method(), request.headers());
+    let mut page = render(&Page::IdentityMissing, &audience);
+    page.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static(CHALLENGE),
+    );
+    page
+}
+
+const CHALLENGE: &str = "Basic realm=\"Outlook Web Access\", charset=\"UTF-8\"";
+
+/// The digest of no password that anyone could send.
+const NOBODY: [u8; 32] = [0; 32];

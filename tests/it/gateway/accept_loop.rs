@@ -1,0 +1,324 @@
+//! The accept loop: who may stay on the line, and for how long.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::{body::Incoming, client::conn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, Semaphore, watch},
+    time::Instant,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::PrivateKeyDer},
+};
+use tower::service_fn;
+
+use super::server::{connection, serve};
+
+const HEAD: Duration = Duration::from_secs(10);
+const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+/// A served connection, over which time can be paused: our end of it, and the switch that makes it drain.
+fn line(gate: Option<Arc<Semaphore>>) -> (DuplexStream, watch::Sender<bool>) {
+    let (ours, theirs) = tokio::io::duplex(1024 * 1024);
+    let (draining, drain) = watch::channel(false);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let gate = gate.clone();
+        async move {
+            if let Some(gate) = gate {
+                gate.acquire().await.unwrap().forget();
+            }
+            let peer = request.extensions().get::<SocketAddr>().copied();
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{peer:?}")))))
+        }
+    });
+    tokio::spawn(connection(theirs, PEER, HEAD, service, drain));
+    (ours, draining)
+}
+
+/// How long it takes until the other side hangs up.
+async fn hung_up_after(stream: &mut DuplexStream) -> Duration {
+    let start = Instant::now();
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    let _ = tokio::time::timeout(HEAD * 100, end).await.unwrap();
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_silent_is_cut_off() {
+    for begun in [
+        "",
+        "P",
+        "PRI * HTTP/2.0\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET / HT",
+        "GET / HTTP/1.1\r\nhost: a\r\n",
+    ] {
+        let (mut stream, _draining) = line(None);
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let after = hung_up_after(&mut stream).await;
+        assert!(
+            after >= HEAD && after <= HEAD * 2,
+            "{begun:?} after {after:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_in_drops_is_cut_off() {
+    let (mut stream, _draining) = line(None);
+    let start = Instant::now();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx: ")
+        .await
+        .unwrap();
+    // A byte a second keeps no connection open.
+    while stream.write_all(b"x").await.is_ok() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(
+            start.elapsed() <= HEAD * 2,
+            "still open after {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_is_waited_for() {
+    for h2 in [false, true] {
+        let gate = Arc::new(Semaphore::new(0));
+        let (stream, _draining) = line(Some(gate.clone()));
+        let mut client = Client::connect(stream, h2).await;
+        let request = tokio::spawn(async move {
+            let answer = client.get("/").await.unwrap();
+            (
+                answer.status(),
+                answer.into_body().collect().await.unwrap().to_bytes(),
+                client,
+            )
+        });
+        tokio::time::sleep(HEAD * 20).await;
+        gate.add_permits(1);
+        let (status, body, _client) = request.await.unwrap();
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(body, format!("{:?}", Some(PEER)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_finishes_what_has_begun() {
+    for h2 in [false, true] {
+        let gate = Arc::new(Semaphore::new(0));
+        let (stream, draining) = line(Some(gate.clone()));
+        let mut client = Client::connect(stream, h2).await;
+        let mut request = Box::pin(client.get("/"));
+        // Once the service waits for its permit, the request is in flight.
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), &mut request)
+                .await
+                .is_err()
+        );
+        draining.send_replace(true);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(5), &mut request)
+                .await
+                .is_err()
+        );
+        gate.add_permits(1);
+        assert_eq!(request.await.unwrap().status(), StatusCode::OK);
+        assert!(
+            client.get("/").await.is_err(),
+            "nothing more on this connection, h2: {h2}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_ends_after_ten_seconds() {
+    for h2 in [false, true] {
+        let (stream, draining) = line(Some(Arc::new(Semaphore::new(0))));
+        let mut client = Client::connect(stream, h2).await;
+        let mut request = pin!(client.get("/"));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), &mut request)
+                .await
+                .is_err()
+        );
+        let start = Instant::now();
+        draining.send_replace(true);
+        assert!(request.await.is_err());
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+}
+
+#[tokio::test]
+async fn the_server_stops_when_told_and_not_before() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, gate, entered) = (
+        Arc::new(Notify::new()),
+        Arc::new(Semaphore::new(0)),
+        Arc::new(Notify::new()),
+    );
+    let service = {
+        let (gate, entered) = (gate.clone(), entered.clone());
+        service_fn(move |_: Request<Incoming>| {
+            let (gate, entered) = (gate.clone(), entered.clone());
+            async move {
+                entered.notify_one();
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"done"))))
+            }
+        })
+    };
+    let stopped = stop.clone();
+    let server = tokio::spawn(serve(listener, None, HEAD * 1000, service, async move {
+        stopped.notified().await
+    }));
+
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut client = Client::connect(stream, false).await;
+    let request = tokio::spawn(async move {
+        client
+            .get("/")
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+    });
+    entered.notified().await;
+    stop.notify_one();
+    // An idle line is closed at once, which also tells that the server has heard.
+    let closed = tokio::time::timeout(Duration::from_secs(5), idle.read_u8())
+        .await
+        .unwrap();
+    assert_eq!(
+        closed.unwrap_err().kind(),
+        std::io::ErrorKind::UnexpectedEof
+    );
+    assert!(TcpStream::connect(address).await.is_err());
+    gate.add_permits(1);
+    assert_eq!(request.await.unwrap().to_bytes(), "done");
+    server.await.unwrap();
+}
+
+/// A server with a certificate of its own, and a client that trusts it.
+async fn tls_server() -> (SocketAddr, TlsConnector) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let mut server = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut client = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = service_fn(async |request: Request<Incoming>| {
+        let text = format!("{:?}", request.version());
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+    });
+    tokio::spawn(serve(
+        listener,
+        Some(Arc::new(server)),
+        HEAD,
+        service,
+        std::future::pending(),
+    ));
+    (address, TlsConnector::from(Arc::new(client)))
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_over_tls() {
+    let (address, connector) = tls_server().await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = connector
+        .connect("localhost".try_into().unwrap(), stream)
+        .await
+        .unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let answer = Client::connect(stream, true).await.get("/").await.unwrap();
+    assert_eq!(
+        answer.into_body().collect().await.unwrap().to_bytes(),
+        "HTTP/2.0"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_is_not_waited_for_longer_than_a_head() {
+    let (address, _) = tls_server().await;
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The first bytes of a handshake, and no more.
+    stream.write_all(&[22, 3, 1]).await.unwrap();
+    let closed = tokio::time::timeout(HEAD * 100, stream.read_u8())
+        .await
+        .unwrap();
+    assert!(closed.is_err());
+    assert!(
+        start.elapsed() >= HEAD && start.elapsed() <= HEAD * 2,
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+/// The two kinds of client connection, as one.
+enum Client {
+    Http1(conn::http1::SendRequest<Empty<Bytes>>),
+    Http2(conn::http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Client {
+    async fn connect<I>(stream: I, h2: bool) -> Self
+    where
+        I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        if h2 {
+            let (client, connection) =
+                conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                    .await
+                    .unwrap();
+            tokio::spawn(connection);
+            Self::Http2(client)
+        } else {
+            let (client, connection) = conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            Self::Http1(client)
+        }
+    }
+
+    async fn get(&mut self, target: &str) -> hyper::Result<Response<Incoming>> {
+        let request = Request::get(format!("http://localhost{target}")).header("host", "localhost");
+        let request = |version| {
+            let mut request = request.body(Empty::new()).unwrap();
+            *request.version_mut() = version;
+            request
+        };
+        match self {
+            Self::Http1(client) => {
+                client.ready().await?;
+                client.send_request(request(Version::HTTP_11)).await
+            }
+            Self::Http2(client) => {
+                client.ready().await?;
+                client.send_request(request(Version::HTTP_2)).await
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The parts of the example `gateway`, one by one.
+
+// Clippy knows tests by their attribute, and takes their helpers for ordinary code.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "../../../examples/gateway/config/mod.rs"]
+mod config;
+#[path = "../../../examples/gateway/directory.rs"]
+mod directory;
+#[path = "../../../examples/gateway/mailbox.rs"]
+mod mailbox;
+#[path = "../../../examples/gateway/server.rs"]
+mod server;
+#[path = "../../../examples/gateway/sign_in.rs"]
+mod sign_in;
+
+mod accept_loop;
+mod configuration;
+mod stack;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use config::Config;
+
+/// A folder of its own for each test, with a secret in it.
+fn folder() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("gateway-{}-{count}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(
+        folder.join("seattle.key"),
+        "0123456789abcdef0123456789abcdef\n",
+    )
+    .unwrap();
+    folder
+}
+
+/// Loads a text as `gateway.toml`.
+fn load(text: &str) -> Result<Config, String> {
+    let folder = folder();
+    let file = folder.join("gateway.toml");
+    fs::write(&file, text).unwrap();
+    let loaded = Config::load(&file).map_err(|problem| problem.to_string());
+    fs::remove_dir_all(&folder).unwrap();
+    loaded.map_err(|problem| problem.replace(&format!("{}/", folder.display()), ""))
+}
+
+/// The shortest configuration there is: five lines.
+const LEAST: &str = "listen = \"127.0.0.1:0\"\n[server]\nname = \"seattle\"\nsite = \"Seattle\"\nversion = \"8.3.83.6\"\n";
