@@ -83,7 +83,7 @@ where
     }
 
     pub(super) async fn run(mut self, candidates: usize) -> Tried {
-        let mut may_ask = cfg!(feature = "client");
+        let mut may_ask = true;
         loop {
             let sent = self.config.state.logins.now();
             let large = self.is_large();

@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header::EXPECT};
+use http::{HeaderValue, Request, Response, header::EXPECT};
 use http_body::Body;
 
 use super::{answer, attempt::Attempt, failure::Refused, settings::Timeouts};
-use crate::outbound::{BoxError, OutboundBody, SendError, Stalled, UpstreamBody, Waits, watch};
+use crate::outbound::{
+    BoxError, OnContinue, OutboundBody, SendError, Stalled, UpstreamBody, Waits, watch,
+};
 
 /// Why there is no answer to look at.
 pub(super) enum Failed {
@@ -38,17 +40,11 @@ where
         let mut request = self.trip.request(self.config, origin, target, outbound)?;
         self.trip.identify(self.config, self.asked, &mut request);
         answer::give_cookies(request.headers_mut(), self.login.as_ref());
-        #[cfg(feature = "client")]
         if let Some(gate) = gate.filter(|_| gated) {
             let continues = HeaderValue::from_static("100-continue");
             request.headers_mut().insert(EXPECT, continues);
-            let state = Arc::clone(&self.state);
-            hyper::ext::on_informational(&mut request, move |answer| {
-                if answer.status() == StatusCode::CONTINUE {
-                    state.said_continue();
-                    gate.open();
-                }
-            });
+            let on_continue = OnContinue::new(gate, Arc::clone(&self.state));
+            request.extensions_mut().insert(on_continue);
         }
         Ok(Some(request))
     }

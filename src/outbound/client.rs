@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
-    Request, Response, Uri, Version,
+    Request, Response, StatusCode, Uri, Version,
     header::{EXPECT, HOST, TRANSFER_ENCODING},
 };
 
 use super::{
-    Outbound, SendError, SendFuture, UpstreamBody,
+    OnContinue, Outbound, SendError, SendFuture, UpstreamBody,
     body::OutboundBody,
     connect::{Connector, Fresh},
     pool::{H1, H2, Lane, Pool, Pooled},
@@ -70,6 +70,7 @@ impl Client {
         }
         match self.0.connector.connect(origin).await? {
             Fresh::H1(sender) => over_h1(sender, request, &lane).await,
+            #[cfg(feature = "rustls")]
             Fresh::H2(sender) => {
                 lane.share_h2(&sender);
                 over_h2(sender, request, origin).await
@@ -144,6 +145,13 @@ async fn over_h1(
     mut request: Request<OutboundBody>,
     lane: &Arc<Lane>,
 ) -> Result<Response<UpstreamBody>, SendError> {
+    if let Some(on_continue) = request.extensions_mut().remove::<OnContinue>() {
+        hyper::ext::on_informational(&mut request, move |answer| {
+            if answer.status() == StatusCode::CONTINUE {
+                on_continue.said();
+            }
+        });
+    }
     let absolute = request.uri().clone();
     //= src/docs/protocol.md#copy-path
     *request.uri_mut() = origin_form(&absolute);

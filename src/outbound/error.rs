@@ -2,15 +2,19 @@
 
 use std::fmt;
 
+#[cfg(feature = "client")]
 use http::Request;
 
-use super::{BoxError, body::OutboundBody};
+use super::BoxError;
+#[cfg(feature = "client")]
+use super::body::OutboundBody;
 
 /// An exchange that brought no answer, worded to fit after "failed to".
 #[derive(Debug)]
 pub struct SendError {
     kind: SendErrorKind,
     source: BoxError,
+    #[cfg(feature = "client")]
     unsent: Option<Box<Request<OutboundBody>>>,
 }
 
@@ -66,6 +70,7 @@ impl SendError {
         Self {
             kind,
             source: source.into(),
+            #[cfg(feature = "client")]
             unsent: None,
         }
     }

@@ -15,6 +15,7 @@ mod connect;
 pub mod credentials;
 mod error;
 mod health;
+mod on_continue;
 #[cfg(feature = "client")]
 mod pool;
 mod replay;
@@ -30,6 +31,7 @@ pub use body::OutboundBody;
 pub use client::{Client, ClientBuilder};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{SendError, SendErrorKind};
+pub use on_continue::OnContinue;
 pub use service::OutboundService;
 #[cfg(feature = "rustls")]
 pub use tls::{Tls, TlsError};

@@ -107,6 +107,7 @@ impl Lane {
         None
     }
 
+    #[cfg(feature = "rustls")]
     pub(super) fn share_h2(&self, sender: &H2) {
         lock(&self.state).h2 = Some(sender.clone());
     }

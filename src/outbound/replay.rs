@@ -222,7 +222,6 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    #[cfg(feature = "client")]
     pub(crate) fn open(&self) {
         self.shared.open_gate(Some(self.epoch));
     }
