@@ -15,6 +15,7 @@ mod decision_table;
 mod first_cas;
 mod gate;
 mod gateway;
+mod outcomes;
 mod protocol;
 mod sources;
 mod support;
