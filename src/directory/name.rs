@@ -2,6 +2,7 @@ use std::{
     cmp::Ordering,
     fmt,
     hash::{BuildHasherDefault, Hash, Hasher},
+    str::FromStr,
     sync::Arc,
 };
 
@@ -28,6 +29,14 @@ macro_rules! name {
             }
         }
 
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.as_str())
@@ -48,7 +57,8 @@ name! {
     /// ```
     /// use cas_proxy::directory::SiteName;
     ///
-    /// assert_eq!(SiteName::new("Dallas")?, SiteName::new("DALLAS")?);
+    /// let dallas: SiteName = "Dallas".parse()?;
+    /// assert_eq!(dallas, SiteName::new("DALLAS")?);
     /// assert!(SiteName::new("").is_err());
     /// # Ok::<(), cas_proxy::directory::InvalidName>(())
     /// ```
@@ -64,7 +74,8 @@ name! {
     /// ```
     /// use cas_proxy::directory::ServerName;
     ///
-    /// assert_eq!(ServerName::new("CAS-DAL-01")?, ServerName::new("cas-dal-01")?);
+    /// let dallas: ServerName = "CAS-DAL-01".parse()?;
+    /// assert_eq!(dallas, ServerName::new("cas-dal-01")?);
     /// # Ok::<(), cas_proxy::directory::InvalidName>(())
     /// ```
     ///
@@ -211,6 +222,13 @@ mod tests {
         }
         assert!(ServerName::new("a".repeat(256)).is_ok());
         assert!(ServerName::new("a".repeat(257)).is_err());
+    }
+
+    #[test]
+    fn a_name_is_read_like_any_other_value() {
+        assert_eq!("Dallas".parse(), SiteName::new("Dallas"));
+        assert_eq!("CAS-DAL-01".parse(), ServerName::new("cas-dal-01"));
+        assert_eq!("".parse::<SiteName>(), SiteName::new(""));
     }
 
     #[test]

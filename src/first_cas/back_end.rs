@@ -12,6 +12,10 @@ use crate::{csc::ClientSecurityContext, directory::BackEnd};
 /// there is no configured server, and nothing is sent. [`forward_basic`] passes on what the user signed in with.
 /// Kerberos constrained delegation is not built.
 //= src/docs/protocol.md#back-end-identity
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no credentials for back-ends",
+    note = "`forward_basic` is, and so is a closure `|back_end: &BackEnd, user: &ClientSecurityContext, request: &Parts| -> Option<HeaderValue>`"
+)]
 pub trait BackEndCredentials: Send + Sync + 'static {
     /// The `Authorization` field for `back_end`, if it can be had for this user's request.
     fn authorization(

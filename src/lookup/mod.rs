@@ -53,6 +53,10 @@ pub use in_memory::InMemory;
 /// Also implemented for closures `Fn(MailboxKey) -> impl Future<Output = Located>`, and for an `Arc` of a lookup, so that
 /// `Arc<dyn MailboxLookup>` is one too.
 //= src/docs/protocol.md#decide-lookup
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` looks up no mailboxes",
+    note = "a closure is a lookup if it takes a `MailboxKey` and its future gives `Result<Answer, CouldNotAsk>`"
+)]
 pub trait MailboxLookup: Send + Sync + 'static {
     /// The answer, if it is at hand. Must not block; asked before every [`locate`](Self::locate).
     ///

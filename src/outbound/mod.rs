@@ -55,6 +55,10 @@ pub type SendFuture =
 /// The request's URI is absolute and names `origin`; its `Host` does too. An implementation must not follow
 /// redirects, must not send a request twice, and must connect to `origin` and nowhere else. Dropping the
 /// future or the answer's body must end the exchange.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` carries no requests to other servers",
+    note = "wrap a tower service of `Request<OutboundBody>` in `OutboundService`"
+)]
 pub trait Outbound: Send + Sync + 'static {
     /// Sends `request` to `origin`.
     fn send(&self, origin: &Origin, request: Request<OutboundBody>) -> SendFuture;

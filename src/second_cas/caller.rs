@@ -7,8 +7,8 @@ use http::{HeaderValue, request::Parts};
 /// Verifies that a request comes from a CAS we trust. Asked once for each request that speaks as a CAS does, before
 /// anything else looks at it and before its body is touched.
 ///
-/// Built in are [`SharedKeys`](super::SharedKeys) and [`ClientCertificates`](super::ClientCertificates). Closures work
-/// as well:
+/// Built in are `SharedKeys` (feature `signatures`) and [`ClientCertificates`](super::ClientCertificates). Closures
+/// work as well:
 ///
 /// ```
 /// use cas_proxy::second_cas::{NotVerified, SecondCasLayer, Verdict, VerifiedCaller};
@@ -29,6 +29,10 @@ use http::{HeaderValue, request::Parts};
 ///
 /// A verifier names *one peer*. "Is some machine of the domain" is no verdict: any such machine could then speak for
 /// every user.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` verifies no callers",
+    note = "`SharedKeys` and `ClientCertificates` do, and so does a closure `|request: &Parts| -> Verdict`"
+)]
 pub trait VerifyCaller: Send + Sync + 'static {
     /// The verdict, at once if it takes no waiting.
     fn verify(&self, request: &Parts) -> Verdict;

@@ -13,9 +13,13 @@ mod shared_key;
 
 /// Puts this CAS's own credentials on a request to a second CAS.
 ///
-/// Asked afresh for every attempt, ping and proxy login. With the feature `signatures`, a
-/// [`SharedKey`](crate::wire::signature::SharedKey) is one.
+/// Asked afresh for every attempt and every proxy login. With the feature `signatures`,
+/// `cas_proxy::wire::signature::SharedKey` is one.
 //= src/docs/protocol.md#login-caller
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no credentials of a CAS",
+    note = "a `SharedKey` is (feature `signatures`); `NoCredentials` leaves it to the connection"
+)]
 pub trait Credentials: Send + Sync + 'static {
     /// Authenticates `request`, at once or later.
     fn authenticate(&self, request: &mut Unauthenticated<'_>) -> Authentication;
