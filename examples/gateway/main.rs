@@ -27,7 +27,7 @@ use std::{
 };
 
 use cas_proxy::{
-    csc::ClientSecurityContext,
+    csc::{ClientSecurityContext, InvalidContext},
     decision::{CrossSiteRedirect, Here, Policy},
     directory::{BackEnd, Finding, Topology},
     first_cas::{CasProxyLayer, Timeouts, forward_basic},
@@ -42,7 +42,7 @@ use tokio::{
 use tower::Layer as _;
 use tracing_subscriber::EnvFilter;
 
-use config::{Config, Redirect, Trust};
+use config::{Config, Redirect, Trust, User};
 use mailbox::Mailbox;
 use sign_in::SignIn;
 
@@ -117,7 +117,7 @@ async fn run(config: Config, check: bool) -> Result<(), BoxError> {
     // From the inside out: the mailboxes, the decision where to serve whom, the log-on.
     let mailboxes = Mailbox::new(&config.server.name, &config.server.site);
     let first_cas = first_cas(&config, topology, address)?.layer(mailboxes);
-    let sign_in = SignIn::new(&config.user)?;
+    let sign_in = sign_in(&config.user)?;
     let second_cas = second_cas(&config, address)?;
 
     let tls = config.tls.server;
@@ -135,6 +135,15 @@ async fn run(config: Config, check: bool) -> Result<(), BoxError> {
         }
     }
     Ok(())
+}
+
+/// Who may sign in.
+fn sign_in(users: &[User]) -> Result<SignIn, InvalidContext> {
+    let mut accounts = Vec::with_capacity(users.len());
+    for user in users {
+        accounts.push((user.name.as_str(), user.password.expose(), user.context()?));
+    }
+    Ok(SignIn::new(accounts))
 }
 
 /// Whether something in the directory's data will keep a user of *this* gateway from mail.

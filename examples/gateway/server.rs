@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use cas_proxy::wire::hop_by_hop::Client;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::service_fn};
@@ -56,12 +57,21 @@ pub(crate) async fn serve<S, B>(
             continue;
         };
         let (tls, service, drain) = (tls.clone(), service.clone(), drain.clone());
+        // Nobody's own account of where a request comes from is believed. Behind a proxy of yours that tells the
+        // truth, and is the only way in, `trusted` may be true.
+        let client = Client {
+            peer: Some(peer),
+            https: tls.is_some(),
+            trusted: false,
+        };
         tokio::spawn(async move {
             match tls {
-                None => connection(stream, peer, request_head, service, drain).await,
+                None => connection(stream, client, request_head, service, drain).await,
                 // Nobody gets longer for a handshake than for a request.
                 Some(tls) => match time::timeout(request_head, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(stream, peer, request_head, service, drain).await,
+                    Ok(Ok(stream)) => {
+                        connection(stream, client, request_head, service, drain).await;
+                    }
                     Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
                     Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
                 },
@@ -103,10 +113,11 @@ async fn accept(
     }
 }
 
-/// One connection, HTTP/1.1 or HTTP/2, from its first byte to its last.
+/// One connection, HTTP/1.1 or HTTP/2, from its first byte to its last. Each of its requests tells, among its
+/// extensions, whose connection it is.
 pub(crate) async fn connection<I, S, B>(
     stream: I,
-    peer: SocketAddr,
+    client: Client,
     request_head: Duration,
     service: S,
     mut drain: watch::Receiver<bool>,
@@ -123,7 +134,8 @@ pub(crate) async fn connection<I, S, B>(
     let counter = Arc::new(counter);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let busy = Busy::new(&counter);
-        request.extensions_mut().insert(peer);
+        // What the first CAS writes into `Forwarded` and `X-Forwarded-For`.
+        request.extensions_mut().insert(client);
         let answer = service.clone().oneshot(request);
         async move { Ok::<_, S::Error>(answer.await?.map(|body| Tracked { body, busy })) }
     });
@@ -131,15 +143,15 @@ pub(crate) async fn connection<I, S, B>(
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
-        ended = &mut serving => return log(peer, ended),
+        ended = &mut serving => return log(&client, ended),
         () = quiet(in_flight, request_head) => {}
         _ = drain.wait_for(|draining| *draining) => {}
     }
     // Requests in flight finish; a connection without any is closed at once.
     serving.as_mut().graceful_shutdown();
     match time::timeout(DRAIN, serving).await {
-        Ok(ended) => log(peer, ended),
-        Err(_) => tracing::debug!(%peer, "cut off"),
+        Ok(ended) => log(&client, ended),
+        Err(_) => tracing::debug!(peer = ?client.peer, "cut off"),
     }
 }
 
@@ -225,9 +237,9 @@ impl<B: Body> Body for Tracked<B> {
     }
 }
 
-fn log(peer: SocketAddr, ended: Result<(), BoxError>) {
+fn log(client: &Client, ended: Result<(), BoxError>) {
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection broke");
+        tracing::debug!(peer = ?client.peer, %error, "connection broke");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who is the user? HTTP Basic, against the `[[user]]` entries of the configuration.
+//! Who is the user? HTTP Basic, against a list of users.
 //!
 //! This is the layer to replace by your own log-on. All that the first CAS asks of it is a
 //! [`ClientSecurityContext`] in the request's extensions.
@@ -15,7 +15,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use cas_proxy::{
-    csc::{ClientSecurityContext, InvalidContext},
+    csc::ClientSecurityContext,
     pages::{Audience, Page, render},
     wire::owa_path::{self, Kind, Scope},
 };
@@ -24,8 +24,6 @@ use http_body::Body;
 use http_body_util::{Either, Full};
 use sha2::{Digest, Sha256};
 use tower::{Layer, Service};
-
-use super::config::User;
 
 /// Lets nobody through without a name and the password that belongs to it.
 #[derive(Clone)]
@@ -43,24 +41,18 @@ struct Account {
 }
 
 impl SignIn {
-    /// # Errors
-    /// If a user cannot be signed in at all; the configuration has been asked that before.
-    pub(crate) fn new(users: &[User]) -> Result<Self, InvalidContext> {
-        let account = |user: &User| {
-            let password = Sha256::digest(user.password.expose()).into();
-            Ok((
-                user.name.as_str().to_owned(),
-                Account {
-                    password,
-                    context: user.context()?,
-                },
-            ))
+    /// Each user is a name, a password, and what the user is once signed in.
+    pub(crate) fn new<'u>(
+        users: impl IntoIterator<Item = (&'u str, &'u str, ClientSecurityContext)>,
+    ) -> Self {
+        let account = |(name, password, context): (&str, &str, _)| {
+            let password = Sha256::digest(password).into();
+            (name.to_owned(), Account { password, context })
         };
-        let by_name = users.iter().map(account).collect::<Result<_, _>>()?;
-        Ok(Self(Arc::new(Accounts {
-            by_name,
+        Self(Arc::new(Accounts {
+            by_name: users.into_iter().map(account).collect(),
             scope: Scope::default(),
-        })))
+        }))
     }
 }
 

@@ -1,8 +1,15 @@
 //! The accept loop: who may stay on the line, and for how long.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
+use cas_proxy::wire::hop_by_hop;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{body::Incoming, client::conn};
@@ -22,7 +29,11 @@ use tower::service_fn;
 use super::server::{connection, serve};
 
 const HEAD: Duration = Duration::from_secs(10);
-const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+const CLIENT: hop_by_hop::Client = hop_by_hop::Client {
+    peer: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1)),
+    https: false,
+    trusted: false,
+};
 
 /// A served connection, over which time can be paused: our end of it, and the switch that makes it drain.
 fn line(gate: Option<Arc<Semaphore>>) -> (DuplexStream, watch::Sender<bool>) {
@@ -34,11 +45,11 @@ fn line(gate: Option<Arc<Semaphore>>) -> (DuplexStream, watch::Sender<bool>) {
             if let Some(gate) = gate {
                 gate.acquire().await.unwrap().forget();
             }
-            let peer = request.extensions().get::<SocketAddr>().copied();
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{peer:?}")))))
+            let client = request.extensions().get::<hop_by_hop::Client>().copied();
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{client:?}")))))
         }
     });
-    tokio::spawn(connection(theirs, PEER, HEAD, service, drain));
+    tokio::spawn(connection(theirs, CLIENT, HEAD, service, drain));
     (ours, draining)
 }
 
@@ -108,7 +119,7 @@ async fn a_slow_answer_is_waited_for() {
         gate.add_permits(1);
         let (status, body, _client) = request.await.unwrap();
         assert_eq!(status, StatusCode::OK);
-        assert_eq!(body, format!("{:?}", Some(PEER)));
+        assert_eq!(body, format!("{:?}", Some(CLIENT)));
     }
 }
 
@@ -231,7 +242,8 @@ async fn tls_server() -> (SocketAddr, TlsConnector) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = service_fn(async |request: Request<Incoming>| {
-        let text = format!("{:?}", request.version());
+        let client = request.extensions().get::<hop_by_hop::Client>().unwrap();
+        let text = format!("{:?} {}", request.version(), client.https);
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
     });
     tokio::spawn(serve(
@@ -256,7 +268,7 @@ async fn http_2_is_spoken_over_tls() {
     let answer = Client::connect(stream, true).await.get("/").await.unwrap();
     assert_eq!(
         answer.into_body().collect().await.unwrap().to_bytes(),
-        "HTTP/2.0"
+        "HTTP/2.0 true"
     );
 }
 

@@ -60,6 +60,14 @@ sid = \"S-1-5-21-1-2-3-1003\"
     .unwrap()
 }
 
+fn sign_in() -> SignIn {
+    let users = users().user;
+    SignIn::new(users.iter().map(|user| {
+        let context = user.context().unwrap();
+        (user.name.as_str(), user.password.expose(), context)
+    }))
+}
+
 fn mailbox() -> Mailbox {
     Mailbox::new(
         &ServerName::new("dallas").unwrap(),
@@ -185,7 +193,7 @@ async fn the_mailbox_sends_as_many_bytes_as_asked() {
 
 #[tokio::test]
 async fn only_name_and_password_sign_in() {
-    let service = SignIn::new(&users().user).unwrap().layer(mailbox());
+    let service = sign_in().layer(mailbox());
     let check = async |lines: &[String], user: Option<&str>| {
         let mut get = request(Method::GET, "/owa/");
         for line in lines {
@@ -254,7 +262,7 @@ async fn only_name_and_password_sign_in() {
 //= src/docs/protocol.md#static-local
 #[tokio::test]
 async fn the_log_on_page_needs_no_log_on() {
-    let service = SignIn::new(&users().user).unwrap().layer(mailbox());
+    let service = sign_in().layer(mailbox());
     for (target, status) in [
         ("/owa/auth/logon.aspx", StatusCode::OK),
         ("/owa/8.3.83.6/themes/base/logon.css", StatusCode::OK),
@@ -271,7 +279,7 @@ async fn the_log_on_page_needs_no_log_on() {
 
 #[tokio::test]
 async fn the_challenge_is_a_page_for_people() {
-    let service = SignIn::new(&users().user).unwrap().layer(mailbox());
+    let service = sign_in().layer(mailbox());
     let get = request(Method::GET, "/owa/")
         .header(ACCEPT, "text/html")
         .body(Full::<Bytes>::default())
@@ -286,9 +294,8 @@ async fn the_challenge_is_a_page_for_people() {
 
 #[tokio::test]
 async fn a_user_of_another_cas_is_not_asked_for_a_password() {
-    let sign_in = SignIn::new(&users().user).unwrap();
     let second_cas = SecondCasLayer::new(StaticCredential::basic("seattle", "lab"));
-    let service = second_cas.layer(unless_proxied(sign_in).layer(mailbox()));
+    let service = second_cas.layer(unless_proxied(sign_in()).layer(mailbox()));
     let proxied = |method: Method, target: &str| {
         request(method, target)
             .header(AUTHORIZATION, basic("seattle", "lab"))
