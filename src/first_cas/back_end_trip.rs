@@ -33,7 +33,7 @@ where
         back_end: &BackEnd,
     ) -> Result<(Response<UpstreamBody>, Outcome), Refused> {
         let name = back_end.name();
-        let refuse = |refused| Err(refused);
+        let refuse = |refused: Refused| Err(refused.of_back_end());
         if config.via.is_in(&self.parts().headers) {
             return refuse(Refused::looped("the request has been here before"));
         }
@@ -93,7 +93,8 @@ where
             }
             _ => {
                 let answer =
-                    answer::prepare(config, name, origin, answer, self, &Cookies::default())?
+                    answer::prepare(config, name, origin, answer, self, &Cookies::default())
+                        .map_err(Refused::of_back_end)?
                         .map(|body| body.holding(place));
                 let answer = self.finish_upload(config, answer, body);
                 let outcome = Outcome::BackEnd {

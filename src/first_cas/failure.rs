@@ -118,6 +118,10 @@ impl Refused {
             SendErrorKind::Closed => (Page::NotResponding, Some(Event::AllAttemptsFailed), true),
             _ => (Page::SecondHop(SecondHop::UnexpectedAnswer), None, true),
         };
+        let phase = match phase {
+            Phase::Send if !sent => Phase::Connect,
+            phase => phase,
+        };
         let mut failure = Failure::new(Culprit::SecondCas, phase)
             .at(server)
             .because(error);
@@ -256,6 +260,12 @@ impl Refused {
     pub(super) fn internal(cause: impl Into<BoxError>) -> Self {
         let failure = Failure::new(Culprit::Here, Phase::Decide).because(cause);
         Self::new(Page::Internal, failure)
+    }
+
+    /// The same, where the server is a back-end and no CAS.
+    pub(super) fn of_back_end(self) -> Self {
+        let (page, failure) = self.into_parts();
+        Self::new(page, failure.of_back_end())
     }
 
     pub(super) fn failure(&self) -> &Failure {

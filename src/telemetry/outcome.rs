@@ -124,6 +124,14 @@ impl Failure {
         self
     }
 
+    /// Says that what was taken for a second CAS is a back-end.
+    pub(crate) fn of_back_end(mut self) -> Self {
+        if self.culprit == Culprit::SecondCas {
+            self.culprit = Culprit::BackEnd;
+        }
+        self
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub fn culprit(&self) -> Culprit {
@@ -180,9 +188,15 @@ impl fmt::Display for Failure {
             Phase::Replay => write!(formatter, "give the request again to {server}")?,
             Phase::Answer => write!(formatter, "get an answer from {server}")?,
         }
+        let mut told = String::new();
         let mut next: Option<&dyn Error> = self.cause.as_deref().map(|cause| cause as &dyn Error);
         while let Some(cause) = next {
-            write!(formatter, ": {cause}")?;
+            let text = cause.to_string();
+            // Some errors tell their source themselves, and once is enough.
+            if !told.ends_with(&text) {
+                write!(formatter, ": {text}")?;
+                told = text;
+            }
             next = cause.source();
         }
         Ok(())
@@ -320,6 +334,17 @@ mod tests {
             (Culprit::SecondCas, Phase::Send)
         );
         assert_eq!(failure.cause().unwrap().to_string(), "client error");
+    }
+
+    #[test]
+    fn a_cause_that_tells_its_source_itself_is_not_told_twice() {
+        let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        let failure = Failure::new(Culprit::SecondCas, Phase::Connect).at(&dallas());
+        // What a wrapped `io::Error` does, and many others.
+        check(
+            &failure.because(io::Error::other(io::Error::other(refused()))),
+            "reach dallas: connection refused",
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod architecture;
 mod cached_lookup;
 mod decision_table;
+mod failures;
 mod first_cas;
 mod gate;
 mod gateway;
