@@ -20,3 +20,4 @@ mod outcomes;
 mod protocol;
 mod sources;
 mod support;
+mod two_sites;

@@ -10,9 +10,9 @@ mod directory;
 #[path = "../../../examples/gateway/mailbox.rs"]
 mod mailbox;
 #[path = "../../../examples/gateway/server.rs"]
-mod server;
+pub(crate) mod server;
 #[path = "../../../examples/gateway/sign_in.rs"]
-mod sign_in;
+pub(crate) mod sign_in;
 
 mod accept_loop;
 mod configuration;
