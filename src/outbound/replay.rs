@@ -58,7 +58,7 @@ struct State {
     gated: bool,
     waker: Option<Waker>,
     recording: Recording,
-    /// Recorded pieces the current attempt was given.
+    /// Recorded pieces the current attempt was given. What is copied while it reads is of its own reading.
     cursor: usize,
     forward_trailers: bool,
     pulled: u64,
@@ -72,6 +72,8 @@ struct State {
 enum Recording {
     On {
         pieces: Vec<Bytes>,
+        /// What came after them, copied.
+        copied: Vec<u8>,
         share: Share,
         cap: usize,
     },
@@ -95,6 +97,7 @@ impl Replay {
                 waker: None,
                 recording: Recording::On {
                     pieces: Vec::new(),
+                    copied: Vec::new(),
                     share: budget.share(),
                     cap,
                 },
@@ -121,6 +124,7 @@ impl Replay {
             return None;
         }
         state.supersede();
+        state.seal();
         state.gated = gated;
         state.cursor = 0;
         state.given = 0;
@@ -368,14 +372,36 @@ impl State {
         }
     }
 
+    /// Keeps the first piece as it is, for most bodies have no other. Later ones are copied: each may be one byte
+    /// that holds on to all of the buffer it was read into, and a client can send very many of them.
     fn record(&mut self, piece: &Bytes) {
-        if let Recording::On { pieces, share, cap } = &mut self.recording {
-            if share.bytes() + piece.len() <= *cap && share.grow(piece.len()) {
-                pieces.push(piece.clone());
-                self.cursor += 1;
-            } else {
-                self.recording = Recording::Off;
-            }
+        let Recording::On {
+            pieces,
+            copied,
+            share,
+            cap,
+        } = &mut self.recording
+        else {
+            return;
+        };
+        if piece.is_empty() {
+            // Nothing to keep, and there may be any number of them.
+        } else if share.bytes() + piece.len() > *cap || !share.grow(piece.len()) {
+            self.recording = Recording::Off;
+        } else if share.bytes() == piece.len() {
+            pieces.push(piece.clone());
+            self.cursor = pieces.len();
+        } else {
+            copied.extend_from_slice(piece);
+        }
+    }
+
+    /// Makes the copied bytes a piece, for the next attempt to read.
+    fn seal(&mut self) {
+        if let Recording::On { pieces, copied, .. } = &mut self.recording
+            && !copied.is_empty()
+        {
+            pieces.push(std::mem::take(copied).into());
         }
     }
 
@@ -451,3 +477,96 @@ impl fmt::Display for TakenOver {
 }
 
 impl std::error::Error for TakenOver {}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::Weak};
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    /// Pieces of one byte, each of which holds on to a buffer of its own.
+    struct Dribbled {
+        pieces: VecDeque<Bytes>,
+    }
+
+    struct Buffer(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Body for Dribbled {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    fn dribbled(bytes: &[u8]) -> (Dribbled, Vec<Weak<Vec<u8>>>) {
+        let mut buffers = Vec::new();
+        let piece = |&byte: &u8| {
+            let buffer = Arc::new(vec![byte; 8192]);
+            buffers.push(Arc::downgrade(&buffer));
+            Bytes::from_owner(Buffer(buffer)).slice(..1)
+        };
+        let pieces = bytes.iter().map(piece).collect();
+        (Dribbled { pieces }, buffers)
+    }
+
+    #[tokio::test]
+    async fn what_is_recorded_holds_on_to_no_buffer_but_the_first() {
+        let bytes: Vec<u8> = (0..1000_u32).map(|place| place as u8).collect();
+        let (body, buffers) = dribbled(&bytes);
+        let budget = ReplayBudget::new(10_000);
+        let replay = Replay::new(body, &budget, 10_000, false);
+        let (mut first, _) = replay.attempt(false).unwrap();
+        for byte in &bytes[..600] {
+            let piece = first.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(piece, [*byte][..]);
+        }
+        let held = buffers[..600]
+            .iter()
+            .filter(|buffer| buffer.strong_count() > 0);
+        assert_eq!(held.count(), 1);
+        assert_eq!(budget.used(), 600);
+
+        // And it is all there, for as many as ask: in the midst of it, or at its end.
+        let (mut second, _) = replay.attempt(false).unwrap();
+        for _ in 0..2 {
+            second.frame().await.unwrap().unwrap();
+        }
+        for _ in 0..2 {
+            let (last, _) = replay.attempt(false).unwrap();
+            assert_eq!(last.collect().await.unwrap().to_bytes(), bytes);
+        }
+        assert!(first.frame().await.unwrap().is_err() && second.frame().await.unwrap().is_err());
+        assert_eq!(budget.used(), 1000);
+        drop((first, second, replay));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn empty_pieces_are_not_recorded() {
+        let (mut body, _) = dribbled(b"ab");
+        body.pieces.insert(1, Bytes::new());
+        body.pieces.insert(0, Bytes::new());
+        let replay = Replay::new(body, &ReplayBudget::new(10), 10, false);
+        let (first, _) = replay.attempt(false).unwrap();
+        assert_eq!(first.collect().await.unwrap().to_bytes(), "ab");
+        let (second, _) = replay.attempt(false).unwrap();
+        assert_eq!(second.collect().await.unwrap().to_bytes(), "ab");
+        let Recording::On { pieces, .. } = &replay.0.lock().recording else {
+            panic!("within its bounds")
+        };
+        assert!(pieces.iter().all(|piece| !piece.is_empty()));
+    }
+}
