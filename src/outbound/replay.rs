@@ -21,6 +21,7 @@ use super::{
     body::OutboundBody,
     budget::{ReplayBudget, Share},
 };
+use crate::wire::hop_by_hop;
 
 /// The pipeline's handle on a request body.
 #[derive(Clone)]
@@ -366,7 +367,9 @@ impl State {
                     return Poll::Ready(Some(Ok(Frame::data(piece))));
                 }
                 // A trailer can say who someone is, after every check has passed.
-                Err(frame) if self.forward_trailers => return Poll::Ready(Some(Ok(frame))),
+                Err(frame) if self.forward_trailers => {
+                    return Poll::Ready(Some(Ok(without_claims(frame))));
+                }
                 Err(_) => {}
             }
         }
@@ -417,6 +420,18 @@ impl State {
         if self.ended.is_none() && (self.source_ended || self.exact == Some(self.given)) {
             self.ended = Some(Instant::now());
         }
+    }
+}
+
+/// Trailers without what belongs into a head, or to one hop, or says who someone is; data as it is.
+//= src/docs/protocol.md#header-client-never
+pub(super) fn without_claims(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            hop_by_hop::prepare_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
     }
 }
 
@@ -552,6 +567,42 @@ mod tests {
         assert_eq!(budget.used(), 1000);
         drop((first, second, replay));
         assert_eq!(budget.used(), 0);
+    }
+
+    //= src/docs/protocol.md#header-client-never
+    #[tokio::test]
+    async fn trailers_that_are_let_through_say_nothing_of_anyone() {
+        let trailers: http::HeaderMap = [
+            ("x-owa-proxysid", "S-1-5-18"),
+            ("X_OWA_ExplicitLogonUser", "bob@contoso.com"),
+            ("msExchLogonMailbox", "S-1-5-18"),
+            ("cookie", "X-BEResource=evil"),
+            ("authorization", "Basic Ym9i"),
+            ("host", "evil"),
+            ("signature", "cas=::"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "0"),
+            ("checksum", "1"),
+        ]
+        .into_iter()
+        .map(|(name, value)| {
+            (
+                name.parse::<http::HeaderName>().unwrap(),
+                value.parse().unwrap(),
+            )
+        })
+        .collect();
+        for (forward, expected) in [(true, vec!["checksum"]), (false, vec![])] {
+            let body = http_body_util::Full::new(Bytes::from_static(b"a"))
+                .with_trailers(std::future::ready(Some(Ok(trailers.clone()))));
+            let replay = Replay::new(body, &ReplayBudget::new(10), 10, forward);
+            let (attempt, _) = replay.attempt(false).unwrap();
+            let sent = attempt.collect().await.unwrap();
+            let names = sent
+                .trailers()
+                .map(|left| left.keys().map(|name| name.as_str()).collect());
+            assert_eq!(names.unwrap_or(vec![]), expected);
+        }
     }
 
     #[tokio::test]

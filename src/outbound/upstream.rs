@@ -12,7 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 
-use super::{BoxError, replay::Replay};
+use super::{
+    BoxError,
+    replay::{Replay, without_claims},
+};
 
 /// An answer's body on its way from the second hop to the client.
 ///
@@ -135,7 +138,8 @@ impl Body for UpstreamBody {
                     idle.timer = None;
                 }
                 self.settle();
-                Poll::Ready(Some(Ok(frame)))
+                //= src/docs/protocol.md#copy-response
+                Poll::Ready(Some(Ok(without_claims(frame))))
             }
             Poll::Ready(None) => {
                 self.end();
@@ -198,3 +202,30 @@ impl fmt::Display for IdleTooLong {
 }
 
 impl std::error::Error for IdleTooLong {}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    //= src/docs/protocol.md#copy-response
+    #[tokio::test]
+    async fn trailers_of_an_answer_set_no_cookie_and_tell_nobody_who_the_user_is() {
+        let mut trailers = http::HeaderMap::new();
+        for name in [
+            "set-cookie",
+            "location",
+            "x-owa-proxysid",
+            "connection",
+            "grpc-status",
+        ] {
+            trailers.insert(name, http::HeaderValue::from_static("1"));
+        }
+        let body = Full::new(Bytes::from_static(b"a"))
+            .with_trailers(std::future::ready(Some(Ok(trailers))));
+        let read = UpstreamBody::new(body).collect().await.unwrap();
+        let left: Vec<_> = read.trailers().unwrap().keys().collect();
+        assert_eq!(left, ["grpc-status"]);
+    }
+}

@@ -224,7 +224,7 @@ pub fn prepare_trailers(trailers: &mut HeaderMap) {
     strip_identity_trailers(trailers);
     let unwanted = |name: &&HeaderName| {
         let name = name.as_str().as_bytes();
-        is_protected(name) || is_of_hop(name)
+        is_protected(name) || is_of_hop(name) || CONTROLS.contains(&name)
     };
     let unwanted: Vec<HeaderName> = trailers.keys().filter(unwanted).cloned().collect();
     for name in unwanted {
@@ -428,6 +428,25 @@ fn join_cookies(headers: &mut HeaderMap) {
         headers.insert(COOKIE, joined);
     }
 }
+
+/// Control, routing and authentication data, which RFC 9110 section 6.5.1 keeps out of trailers.
+const CONTROLS: [&[u8]; 15] = [
+    b"age",
+    b"authentication-info",
+    b"cache-control",
+    b"clear-site-data",
+    b"date",
+    b"expect",
+    b"expires",
+    b"location",
+    b"max-forwards",
+    b"pragma",
+    b"refresh",
+    b"retry-after",
+    b"vary",
+    b"warning",
+    b"www-authenticate",
+];
 
 #[cfg(test)]
 mod tests;

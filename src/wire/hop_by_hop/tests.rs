@@ -489,6 +489,9 @@ fn trailers_change_nothing_that_was_decided() {
         ("connection", "close"),
         ("x-forwarded-for", "127.0.0.1"),
         ("set-cookie", "a=1"),
+        ("location", "https://evil.example/"),
+        ("www-authenticate", "Basic"),
+        ("cache-control", "public"),
         ("grpc-status", "0"),
         ("checksum", "1"),
     ]);
