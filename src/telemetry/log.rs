@@ -10,7 +10,7 @@ use crate::directory::{ServerName, SiteName};
 
 /// The inner service takes the request. Counted, not logged: its own layers do that.
 pub(crate) fn served_locally(elapsed: Duration) {
-    measure::request("local", "none", elapsed);
+    measure::served_locally(elapsed);
 }
 
 /// An answer of ours leaves: exactly one line for each.
