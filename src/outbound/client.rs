@@ -7,11 +7,13 @@ use http::{
     header::{EXPECT, HOST, TRANSFER_ENCODING},
 };
 
+use tokio::time::timeout_at;
+
 use super::{
     OnContinue, Outbound, SendError, SendFuture, UpstreamBody,
     body::OutboundBody,
-    connect::{Connector, Fresh},
-    pool::{H1, H2, Lane, Pool, Pooled},
+    connect::Connector,
+    pool::{Connection, H1, H2, Lane, Lease, Next, Pool, Stream},
 };
 use crate::directory::Origin;
 
@@ -56,25 +58,48 @@ impl Client {
         mut request: Request<OutboundBody>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let lane = self.0.pool.lane(origin);
-        // A stale connection hands the request back unsent: that is no attempt. Each turn uses one up.
-        while let Some(pooled) = lane.checkout() {
-            let sent = match pooled {
-                Pooled::H1(sender) => over_h1(sender, request, &lane).await,
-                Pooled::H2(sender) => over_h2(sender, request, origin).await,
+        let mut may_wait = true;
+        let mut deadline = self.0.connector.deadline();
+        loop {
+            let sent = match lane.next(may_wait) {
+                Next::Wait(waiting) => {
+                    let over = timeout_at(deadline, waiting.over()).await;
+                    may_wait = over.map_err(|_| SendError::not_in_time())?;
+                    continue;
+                }
+                Next::Open(opening) => {
+                    let fresh = match self.0.connector.connect(origin, deadline).await {
+                        Ok(fresh) => fresh,
+                        Err(error) => {
+                            opening.failed();
+                            return Err(error);
+                        }
+                    };
+                    return self
+                        .over(lane.opened(opening, fresh), origin, request)
+                        .await;
+                }
+                Next::Ready(connection) => self.over(connection, origin, request).await,
             };
+            // A stale connection hands the request back unsent: that is no attempt. Each turn uses one up.
             match sent.map_err(SendError::into_unsent) {
                 Ok(answer) => return Ok(answer),
                 Err(Ok(unsent)) => request = unsent,
                 Err(Err(error)) => return Err(error),
             }
+            deadline = self.0.connector.deadline();
         }
-        match self.0.connector.connect(origin).await? {
-            Fresh::H1(sender) => over_h1(sender, request, &lane).await,
-            #[cfg(feature = "rustls")]
-            Fresh::H2(sender) => {
-                lane.share_h2(&sender);
-                over_h2(sender, request, origin).await
-            }
+    }
+
+    async fn over(
+        &self,
+        connection: Connection,
+        origin: &Origin,
+        request: Request<OutboundBody>,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        match connection {
+            Connection::H1(sender, lane) => over_h1(sender, request, lane).await,
+            Connection::H2(sender, stream) => over_h2(sender, request, origin, stream).await,
         }
     }
 }
@@ -143,7 +168,7 @@ impl ClientBuilder {
 async fn over_h1(
     mut sender: H1,
     mut request: Request<OutboundBody>,
-    lane: &Arc<Lane>,
+    lane: Arc<Lane>,
 ) -> Result<Response<UpstreamBody>, SendError> {
     if let Some(on_continue) = request.extensions_mut().remove::<OnContinue>() {
         hyper::ext::on_informational(&mut request, move |answer| {
@@ -158,8 +183,8 @@ async fn over_h1(
     *request.version_mut() = Version::HTTP_11;
     match sender.try_send_request(request).await {
         Ok(answer) => {
-            let lease = lane.lease(sender);
-            Ok(answer.map(|body| UpstreamBody::pooled(body, Some(lease))))
+            let lease = Lease::H1(sender, lane);
+            Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
         }
         Err(mut failed) => {
             let unsent = failed.take_message().map(|mut request| {
@@ -175,6 +200,7 @@ async fn over_h2(
     mut sender: H2,
     mut request: Request<OutboundBody>,
     origin: &Origin,
+    stream: Stream,
 ) -> Result<Response<UpstreamBody>, SendError> {
     if request.headers().contains_key(EXPECT) {
         return Err(SendError::no_continue());
@@ -184,7 +210,10 @@ async fn over_h2(
     request.headers_mut().remove(HOST);
     request.headers_mut().remove(TRANSFER_ENCODING);
     match sender.try_send_request(request).await {
-        Ok(answer) => Ok(answer.map(|body| UpstreamBody::pooled(body, None))),
+        Ok(answer) => {
+            let lease = Lease::H2 { _stream: stream };
+            Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
+        }
         Err(mut failed) => {
             let unsent = failed.take_message().map(|mut request| {
                 request

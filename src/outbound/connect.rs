@@ -1,5 +1,7 @@
 //! From an origin to a connection that speaks HTTP.
 
+#[cfg(feature = "rustls")]
+use std::future::poll_fn;
 use std::{io, net::SocketAddr, time::Duration};
 
 #[cfg(feature = "rustls")]
@@ -8,11 +10,17 @@ use hyper::{client::conn::http1, rt};
 use hyper_util::rt::TokioIo;
 #[cfg(feature = "rustls")]
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
-#[cfg(feature = "rustls")]
-use super::pool::H2;
-use super::{SendError, body::OutboundBody, pool::H1};
+use super::{
+    SendError,
+    body::OutboundBody,
+    pool::{H1, H2},
+};
 use crate::directory::Origin;
 
 /// How connections are made.
@@ -26,24 +34,36 @@ pub(super) struct Connector {
 /// A connection just made.
 pub(super) enum Fresh {
     H1(H1),
-    #[cfg(feature = "rustls")]
-    H2(H2),
+    /// And how many requests it takes at a time.
+    #[cfg_attr(
+        not(feature = "rustls"),
+        expect(dead_code, reason = "HTTP/2 is agreed on by TLS")
+    )]
+    H2(H2, watch::Sender<usize>),
 }
 
 impl Connector {
-    /// Resolves, connects, and shakes hands, all within the connect time-out.
-    pub(super) async fn connect(&self, origin: &Origin) -> Result<Fresh, SendError> {
-        match tokio::time::timeout(self.timeout, self.try_connect(origin)).await {
+    /// Until when a connection that is begun now has to be made.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    /// Resolves, connects, and shakes hands, all before `deadline`.
+    pub(super) async fn connect(
+        &self,
+        origin: &Origin,
+        deadline: Instant,
+    ) -> Result<Fresh, SendError> {
+        match timeout_at(deadline, self.try_connect(origin, deadline)).await {
             Ok(made) => made,
-            Err(_) => Err(SendError::unreachable(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "not connected within the connect time-out",
-            ))),
+            Err(_) => Err(SendError::not_in_time()),
         }
     }
 
-    async fn try_connect(&self, origin: &Origin) -> Result<Fresh, SendError> {
-        let tcp = tcp(origin).await.map_err(SendError::unreachable)?;
+    async fn try_connect(&self, origin: &Origin, deadline: Instant) -> Result<Fresh, SendError> {
+        let tcp = tcp(origin, deadline)
+            .await
+            .map_err(SendError::unreachable)?;
         if !origin.is_https() {
             return h1(tcp).await;
         }
@@ -64,18 +84,23 @@ impl Connector {
     }
 }
 
-async fn tcp(origin: &Origin) -> io::Result<TcpStream> {
+/// Tries one address after the other, each for its share of the time that is left: one that swallows packets
+/// must not cost the others theirs.
+async fn tcp(origin: &Origin, deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host((origin.host(), origin.port()))
         .await?
         .collect();
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+    for (left, address) in (1..=addresses.len() as u32).rev().zip(addresses) {
+        let now = Instant::now();
+        let until = now + deadline.saturating_duration_since(now) / left;
+        match timeout_at(until, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Err(error) => last = error,
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
     Err(last)
@@ -105,12 +130,26 @@ where
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_ANSWER_HEAD as u32)
+        // None before the server has said how many it takes: the first request waits for that, and then the
+        // connection, which is polled because of it, knows.
+        .initial_max_send_streams(0)
         .keep_alive_interval(H2_KEEP_ALIVE)
+        .keep_alive_timeout(H2_KEEP_ALIVE)
         .handshake::<_, OutboundBody>(TokioIo::new(io))
         .await
         .map_err(SendError::unreachable)?;
-    drive(connection);
-    Ok(Fresh::H2(sender))
+    let limit = watch::Sender::new(0);
+    let told = limit.clone();
+    let mut connection = Box::pin(connection);
+    drive(poll_fn(move |cx| {
+        let polled = connection.as_mut().poll(cx);
+        let allowed = connection.current_max_send_streams().min(MAX_STREAMS);
+        // Whoever waits for the number must learn of the end, too.
+        let over = polled.is_ready();
+        told.send_if_modified(|limit| std::mem::replace(limit, allowed) != allowed || over);
+        polled
+    }));
+    Ok(Fresh::H2(sender, limit))
 }
 
 /// Runs a connection until both sides are done with it; dropping its sender ends it.
@@ -131,5 +170,11 @@ where
 
 const MAX_ANSWER_HEADERS: usize = 100;
 const MAX_ANSWER_HEAD: usize = 64 * 1024;
+/// Requests at a time over one HTTP/2 connection, where the server allows more: what RFC 9113 section 6.5.2
+/// wants as the least. A further one takes another connection and waits for nobody's long poll.
 #[cfg(feature = "rustls")]
-const H2_KEEP_ALIVE: Duration = Duration::from_secs(15);
+const MAX_STREAMS: usize = 100;
+/// Pings while requests are under way, and the wait for the answer: a connection that died silently is found
+/// out before the answer's time-out.
+#[cfg(feature = "rustls")]
+const H2_KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -60,6 +60,12 @@ impl SendError {
         )
     }
 
+    /// No connection within the time for it; nothing was sent.
+    #[cfg(feature = "client")]
+    pub(super) fn not_in_time() -> Self {
+        Self::unreachable("no connection within the connect time-out")
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> SendErrorKind {

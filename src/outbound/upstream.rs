@@ -59,7 +59,8 @@ impl UpstreamBody {
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn pooled(body: hyper::body::Incoming, lease: Option<super::pool::Lease>) -> Self {
+    pub(super) fn pooled(body: hyper::body::Incoming, lease: super::pool::Lease) -> Self {
+        let lease = Some(lease);
         let mut pooled = Self::of(Kind::Pooled { body, lease });
         pooled.settle();
         pooled

@@ -18,6 +18,7 @@ mod gate;
 mod gateway;
 mod outcomes;
 mod protocol;
+mod second_hop;
 mod sources;
 mod support;
 mod two_sites;

@@ -1,6 +1,8 @@
 //! What tests of the layers share: a small company with its sites, users and servers, and a scripted second CAS.
 
 pub mod body;
+pub mod logs;
+pub mod site;
 pub mod wire;
 
 use std::{

@@ -1,12 +1,14 @@
 //! A second CAS driven by hand, byte by byte, over a real socket.
 
+use std::net::SocketAddr;
+
 use cas_proxy::directory::{ClientAccessServer, Topology};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use super::{EXCHANGE_2007, name, site};
+use super::site::cas_at;
 
 /// One connection of a first CAS.
 pub struct Hop {
@@ -30,12 +32,13 @@ impl Listener {
         }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
     /// This listener as a CAS in Dallas.
     pub fn as_cas(&self, server: &str) -> ClientAccessServer {
-        let address = self.0.local_addr().unwrap();
-        ClientAccessServer::new(name(server), site("Dallas"), EXCHANGE_2007.parse().unwrap())
-            .with_internal_url(&format!("http://{address}/owa"))
-            .with_integrated_windows_authentication()
+        cas_at(server, &format!("http://{}/owa", self.address()))
     }
 
     pub fn topology(&self) -> std::sync::Arc<Topology> {
@@ -89,9 +92,14 @@ impl Hop {
     }
 
     /// Bytes already here and not read; then waits for the other side to close.
-    pub async fn closed(mut self) -> usize {
+    pub async fn closed(self) -> usize {
+        self.rest().await.len()
+    }
+
+    /// All that comes until the other side closes.
+    pub async fn rest(mut self) -> Vec<u8> {
         while matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {}
-        self.read.len()
+        self.read
     }
 
     async fn fill(&mut self) -> usize {
