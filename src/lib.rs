@@ -23,3 +23,10 @@ pub mod pages;
 pub mod second_cas;
 pub mod telemetry;
 pub mod wire;
+
+pub use csc::ClientSecurityContext;
+pub use decision::Here;
+pub use directory::{ClientAccessServer, Mailbox, MailboxKey, Topology};
+pub use first_cas::CasProxyLayer;
+pub use lookup::InMemory;
+pub use second_cas::{SecondCasLayer, unless_proxied};
