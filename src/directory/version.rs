@@ -45,6 +45,34 @@ impl ExchangeVersion {
         ))
     }
 
+    /// Reads the `versionNumber` and the `serialNumber` of a server in Active Directory.
+    ///
+    /// ```
+    /// use cas_proxy::directory::ExchangeVersion;
+    ///
+    /// let version = ExchangeVersion::from_directory(1_912_701_168, Some("Version 8.1 (Build 30240.6)"))?;
+    /// assert_eq!(version.to_string(), "8.1.240.6");
+    /// # Ok::<(), cas_proxy::directory::InvalidVersion>(())
+    /// ```
+    ///
+    /// From Exchange 2007 on, the number holds major, minor and build, and only the revision comes from the serial
+    /// number; without one it is 0. Before, the number is the bare build, and the serial number says all.
+    ///
+    /// # Errors
+    ///
+    /// A number without a major version, if the serial number does not help out.
+    pub fn from_directory(number: u32, serial: Option<&str>) -> Result<Self, InvalidVersion> {
+        let serial = serial.and_then(Serial::read);
+        let (major, minor, build) = (number >> 22 & 0x3f, number >> 16 & 0x3f, number & 0x7fff);
+        if major == 0 {
+            let serial = serial.ok_or(InvalidVersion(()))?;
+            return Self::from_parts(serial.major, serial.minor, serial.build, serial.revision);
+        }
+        let revision = serial.map_or(0, |serial| serial.revision);
+        // Six bits fit into eight, and fifteen into sixteen.
+        Self::from_parts(major as u8, minor as u8, build as u16, revision)
+    }
+
     /// The first number: 6 for Exchange 2000 and 2003, 8 for 2007, 14 for 2010, 15 for 2013 and later.
     #[must_use]
     pub const fn major(self) -> u8 {
@@ -145,6 +173,35 @@ fn number(text: &str, digits: usize) -> Result<u16, InvalidVersion> {
     text.parse().map_err(|_| InvalidVersion(()))
 }
 
+/// What `serialNumber` says: `Version 8.1 (Build 30240.6)`, `Version 6.5 (Build 7638.2: Service Pack 2)`.
+struct Serial {
+    major: u8,
+    minor: u8,
+    build: u16,
+    revision: u16,
+}
+
+impl Serial {
+    fn read(text: &str) -> Option<Self> {
+        let (version, build) = text.strip_prefix("Version ")?.split_once(" (Build ")?;
+        let (major, minor) = version.split_once('.')?;
+        let build = build.strip_suffix(')')?;
+        // A service pack may follow.
+        let build = build.split_once(':').map_or(build, |(build, _)| build);
+        let (build, revision) = build.split_once('.').unwrap_or((build, "0"));
+        let build = number(build, 5).ok()?;
+        Some(Self {
+            major: number(major, 2).ok()?.try_into().ok()?,
+            minor: number(minor, 2).ok()?.try_into().ok()?,
+            build: build.checked_sub(SERIAL_BUILD_OFFSET).unwrap_or(build),
+            revision: number(revision, 4).ok()?,
+        })
+    }
+}
+
+/// Added to builds in serial numbers from Exchange 2007 on.
+const SERIAL_BUILD_OFFSET: u16 = 30_000;
+
 const FIRST_WITH_CLIENT_ACCESS_SERVERS: u8 = 8;
 
 #[cfg(test)]
@@ -225,7 +282,69 @@ mod tests {
         assert!(!version("8.0.0.0").is_legacy());
     }
 
+    #[test]
+    //= src/docs/protocol.md#decide-lookup
+    fn reads_what_the_directory_says() {
+        let modern = |major: u32, minor: u32, build: u32| {
+            7 << 28 | major << 22 | minor << 16 | 1 << 15 | build
+        };
+        for (number, serial, expected) in [
+            (
+                modern(8, 1, 240),
+                "Version 8.1 (Build 30240.6)",
+                "8.1.240.6",
+            ),
+            (1_912_701_168, "Version 8.1 (Build 30240.6)", "8.1.240.6"),
+            (modern(8, 3, 83), "Version 8.3 (Build 30083.6)", "8.3.83.6"),
+            (
+                modern(14, 3, 123),
+                "Version 14.3 (Build 30123.4)",
+                "14.3.123.4",
+            ),
+            (
+                modern(15, 2, 1118),
+                "Version 15.2 (Build 31118.7)",
+                "15.2.1118.7",
+            ),
+            // The number counts for all it holds.
+            (
+                modern(8, 1, 240),
+                "Version 9.9 (Build 30999.6)",
+                "8.1.240.6",
+            ),
+            (modern(8, 1, 240), "Version 8.1 (Build 30240)", "8.1.240.0"),
+            (modern(8, 1, 240), "", "8.1.240.0"),
+            (
+                modern(8, 1, 240),
+                "Version 8.1 (Build 30240.-6)",
+                "8.1.240.0",
+            ),
+            (
+                7638,
+                "Version 6.5 (Build 7638.2: Service Pack 2)",
+                "6.5.7638.2",
+            ),
+            (6944, "Version 6.5 (Build 6944.4)", "6.5.6944.4"),
+            (7638, "", "refused"),
+            (7638, "Version 6.5 (Build 7638.2: Service Pack 2", "refused"),
+            (7638, "Version 6.5 (Build 99999.2)", "refused"),
+            (7638, "Version six", "refused"),
+            (modern(8, 1, 10_000), "", "refused"),
+            (0, "", "refused"),
+        ] {
+            let serial = Some(serial).filter(|text| !text.is_empty());
+            let read = ExchangeVersion::from_directory(number, serial);
+            let shown = read.map_or("refused".to_owned(), |version| version.to_string());
+            assert_eq!(shown, expected, "{number} {serial:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_entry_of_the_directory_panics(number: u32, serial in "Version [0-9.]{0,6} \\(Build [0-9.:]{0,12}\\)|.{0,24}") {
+            let _ = ExchangeVersion::from_directory(number, Some(&serial));
+        }
+
         #[test]
         fn what_is_written_reads_back(major in 0u8.., minor in 0u8.., build in 0u16.., revision in 0u16..) {
             match ExchangeVersion::from_parts(major, minor, build, revision) {

@@ -34,10 +34,13 @@
 //! | part | answers from |
 //! |---|---|
 //! | [`InMemory`] | a table of its own: tests, small sites, tables loaded from a file |
+//! | `active_directory` (feature `active-directory`) | the domain controllers of a forest, over LDAP |
 //! | [`Cached`] | its memory, and asks another lookup for what it does not hold |
 //!
 //! A lookup says where a mailbox is, not whether the user may open it; that is the second CAS's business.
 
+#[cfg(feature = "active-directory")]
+pub mod active_directory;
 mod cached;
 mod in_memory;
 

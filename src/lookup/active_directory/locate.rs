@@ -1,0 +1,131 @@
+//! From a user to the server of the mailbox.
+
+use std::sync::Arc;
+
+use crate::{
+    directory::{Mailbox, MailboxKey},
+    lookup::{Answer, CouldNotAsk, Located},
+};
+
+use super::{
+    AuthenticatedName, DirectoryError, DirectoryErrorKind, Shared,
+    connection::{Base, Limit, Search},
+    entry::Entry,
+    filter::Filter,
+    logon_name::Parts,
+    snapshot::{HOME_DATABASE, HOME_SERVER},
+};
+
+impl Shared {
+    //= src/docs/protocol.md#decide-lookup
+    pub(super) async fn locate(&self, key: MailboxKey) -> Located {
+        let by_key = match key {
+            // A linked mailbox knows its user, who has an account in another forest, by the second attribute. Values
+            // other than accounts mark mailboxes that are nobody's.
+            MailboxKey::Sid(sid) if sid.is_domain_account() => Filter::any([
+                Filter::sid("objectSid", &sid),
+                Filter::sid("msExchMasterAccountSid", &sid),
+            ]),
+            MailboxKey::Sid(_) => return Ok(Answer::NotFound),
+            MailboxKey::Address(address) => {
+                // Compared without regard to case, so the primary address, `SMTP:`, is meant too.
+                Filter::equals("proxyAddresses", &format!("smtp:{}", address.as_str()))
+            }
+        };
+        let found = self.mailboxes(Base::Users, by_key).await;
+        self.answer(found).await.map_err(CouldNotAsk::from_source)
+    }
+
+    pub(super) async fn locate_by_name(&self, name: &AuthenticatedName) -> Located {
+        let with_mailbox =
+            Filter::any([Filter::present(HOME_DATABASE), Filter::present(HOME_SERVER)]);
+        let found = self.by_name(name, with_mailbox, ATTRIBUTES).await;
+        self.answer(found).await.map_err(CouldNotAsk::from_source)
+    }
+
+    /// People of that name who pass the filter; at most two, which is one too many.
+    pub(super) async fn by_name(
+        &self,
+        name: &AuthenticatedName,
+        filter: Filter,
+        attributes: &'static [&'static str],
+    ) -> Result<Vec<Entry>, DirectoryError> {
+        let domain = |name| self.snapshot.load().domain(name).cloned();
+        let (account, domain) = match name.parts() {
+            Parts::Principal { user, domain: dns } => {
+                let by_principal = Filter::equals("userPrincipalName", &name.name);
+                let filter = person([by_principal, filter.clone()]);
+                let found = self.search(Base::Users, filter, attributes).await?;
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                (user, domain(dns))
+            }
+            Parts::Account { user, domain: name } => (user, domain(name)),
+        };
+        let Some(domain) = domain else {
+            return Ok(Vec::new());
+        };
+        let by_account = Filter::equals("sAMAccountName", account);
+        let filter = person([by_account, filter]);
+        self.search(Base::Below(domain), filter, attributes).await
+    }
+
+    async fn mailboxes(&self, base: Base, filter: Filter) -> Result<Vec<Entry>, DirectoryError> {
+        let with_mailbox =
+            Filter::any([Filter::present(HOME_DATABASE), Filter::present(HOME_SERVER)]);
+        self.search(base, person([filter, with_mailbox]), ATTRIBUTES)
+            .await
+    }
+
+    async fn search(
+        &self,
+        base: Base,
+        filter: Filter,
+        attributes: &'static [&'static str],
+    ) -> Result<Vec<Entry>, DirectoryError> {
+        let search = Search {
+            base,
+            filter,
+            attributes,
+            limit: Limit::Some(2),
+        };
+        let time_limit = self.pool.settings().search_time_limit;
+        let mut found = self.pool.search(&[search], time_limit).await?;
+        Ok(found.pop().unwrap_or_default())
+    }
+
+    async fn answer(
+        &self,
+        found: Result<Vec<Entry>, DirectoryError>,
+    ) -> Result<Answer, DirectoryError> {
+        match found?.as_slice() {
+            [] => Ok(Answer::NotFound),
+            [user] => self.place(user).await.map(Answer::Found),
+            _ => Ok(Answer::Ambiguous),
+        }
+    }
+
+    /// A server that is not in the snapshot may be new, so the directory is asked, though not every time.
+    async fn place(&self, user: &Entry) -> Result<Arc<Mailbox>, DirectoryError> {
+        if let Some(mailbox) = self.snapshot.load().place(user) {
+            return Ok(mailbox);
+        }
+        self.refresh_for_a_stranger().await?;
+        let unknown = || DirectoryError::general(DirectoryErrorKind::UnknownServer);
+        self.snapshot.load().place(user).ok_or_else(unknown)
+    }
+}
+
+/// Users, and no machines.
+fn person(filters: [Filter; 2]) -> Filter {
+    let [one, other] = filters;
+    Filter::all([
+        Filter::equals("objectCategory", "person"),
+        Filter::equals("objectClass", "user"),
+        one,
+        other,
+    ])
+}
+
+const ATTRIBUTES: &[&str] = &[HOME_DATABASE, HOME_SERVER];

@@ -1,0 +1,169 @@
+//! Connections to the domain controllers: a bounded number, and to the first controller that is well.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+
+use super::{
+    builder::Settings,
+    connection::{Connection, Search},
+    controller::Controller,
+    entry::Entry,
+    error::{DirectoryError, DirectoryErrorKind},
+};
+
+pub(super) struct Pool {
+    /// In the order of preference.
+    controllers: Vec<Controller>,
+    settings: Settings,
+    room: Semaphore,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    connection: Connection,
+    /// Whose, as an index.
+    controller: usize,
+    since: Instant,
+}
+
+impl Pool {
+    pub(super) fn new(controllers: Vec<Controller>, settings: Settings) -> Self {
+        Self {
+            controllers,
+            room: Semaphore::new(settings.max_connections),
+            settings,
+            idle: Mutex::default(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Searches one after the other on one connection. Each may take as long as the limit.
+    ///
+    /// Searching changes nothing, so what failed for the sake of a connection or a domain controller is tried at the
+    /// next one. Dropping the future gives up its connection.
+    pub(super) async fn search(
+        &self,
+        searches: &[Search],
+        time_limit: Duration,
+    ) -> Result<Vec<Vec<Entry>>, DirectoryError> {
+        let busy = || DirectoryError::general(DirectoryErrorKind::Busy);
+        let room = timeout(time_limit, self.room.acquire()).await;
+        let _room = room.ok().and_then(Result::ok).ok_or_else(busy)?;
+
+        while let Some(mut idle) = self.take_idle() {
+            let found = idle.connection.search_all(searches, time_limit).await;
+            match found {
+                // That it broke while idle says nothing about its domain controller.
+                Err(error) if error.kind() == DirectoryErrorKind::Unreachable => {}
+                Err(error) if error.is_of_the_controller() => {
+                    self.controller_failed(idle.controller, &error);
+                }
+                found => {
+                    self.keep(idle.connection, idle.controller, &found);
+                    return found;
+                }
+            }
+        }
+
+        let mut last = None;
+        for (index, controller) in self.controllers.iter().enumerate() {
+            if let Some(error) = controller.rests() {
+                last = last.or(Some(
+                    DirectoryError::general(DirectoryErrorKind::Resting).because(error),
+                ));
+                continue;
+            }
+            match self.search_afresh(controller, searches, time_limit).await {
+                Err((_, error)) if error.is_of_the_controller() => {
+                    self.controller_failed(index, &error);
+                    last = Some(error);
+                }
+                Err((connection, error)) => {
+                    let found = Err(error);
+                    if let Some(connection) = connection {
+                        self.keep(connection, index, &found);
+                    }
+                    return found;
+                }
+                Ok((connection, found)) => {
+                    controller.answered();
+                    let found = Ok(found);
+                    self.keep(connection, index, &found);
+                    return found;
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| DirectoryError::general(DirectoryErrorKind::Resting)))
+    }
+
+    async fn search_afresh(
+        &self,
+        controller: &Controller,
+        searches: &[Search],
+        time_limit: Duration,
+    ) -> Result<(Connection, Vec<Vec<Entry>>), (Option<Connection>, DirectoryError)> {
+        let opened = Connection::open(controller, &self.settings).await;
+        let mut connection = opened.map_err(|error| (None, error))?;
+        match connection.search_all(searches, time_limit).await {
+            Ok(found) => Ok((connection, found)),
+            Err(error) => Err((Some(connection), error)),
+        }
+    }
+
+    /// The connection used last, so that those not needed grow old.
+    fn take_idle(&self) -> Option<Idle> {
+        let mut idle = self.idle();
+        loop {
+            let candidate = idle.pop()?;
+            let young = candidate.since.elapsed() < LONGEST_IDLE
+                && candidate.connection.opened.elapsed() < LONGEST_LIFE;
+            if young && candidate.connection.is_open() {
+                return Some(candidate);
+            }
+        }
+    }
+
+    fn keep(
+        &self,
+        connection: Connection,
+        controller: usize,
+        found: &Result<Vec<Vec<Entry>>, DirectoryError>,
+    ) {
+        // More of a search that was given up may still be on its way.
+        if matches!(found, Err(error) if error.kind() == DirectoryErrorKind::TooMuch) {
+            return;
+        }
+        self.idle().push(Idle {
+            connection,
+            controller,
+            since: Instant::now(),
+        });
+    }
+
+    fn controller_failed(&self, index: usize, error: &DirectoryError) {
+        if let Some(controller) = self.controllers.get(index) {
+            controller.failed(error);
+        }
+        self.idle().retain(|idle| idle.controller != index);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Below the 15 minutes after which a domain controller hangs up by itself.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
+
+/// So that the first domain controller gets its share back some time after it was down.
+const LONGEST_LIFE: Duration = Duration::from_secs(10 * 60);
