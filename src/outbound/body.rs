@@ -45,6 +45,15 @@ impl OutboundBody {
     pub(crate) fn shared(body: AttemptBody) -> Self {
         Self(Kind::Shared(body))
     }
+
+    /// The upload of a client's body.
+    #[cfg(feature = "client")]
+    pub(super) fn upload(&self) -> Option<super::replay::Upload> {
+        match &self.0 {
+            Kind::Shared(body) => Some(body.upload()),
+            Kind::Empty | Kind::Full(_) => None,
+        }
+    }
 }
 
 impl Body for OutboundBody {

@@ -13,7 +13,8 @@ use super::{
     OnContinue, Outbound, SendError, SendFuture, UpstreamBody,
     body::OutboundBody,
     connect::Connector,
-    pool::{Connection, H1, H2, Lane, Lease, Next, Pool, Stream},
+    h1::H1,
+    pool::{Connection, H2, Lane, Lease, Next, Pool, Stream},
 };
 use crate::directory::Origin;
 

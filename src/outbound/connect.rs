@@ -16,11 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    SendError,
-    body::OutboundBody,
-    pool::{H1, H2},
-};
+use super::{SendError, body::OutboundBody, h1::H1, pool::H2};
 use crate::directory::Origin;
 
 /// How connections are made.
@@ -117,6 +113,7 @@ where
         .handshake::<_, OutboundBody>(TokioIo::new(io))
         .await
         .map_err(SendError::unreachable)?;
+    let (sender, connection) = H1::new(sender, connection);
     drive(connection);
     Ok(Fresh::H1(sender))
 }

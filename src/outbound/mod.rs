@@ -14,10 +14,14 @@ mod client;
 mod connect;
 pub mod credentials;
 mod error;
+#[cfg(feature = "client")]
+mod h1;
 mod health;
 mod on_continue;
 #[cfg(feature = "client")]
 mod pool;
+#[cfg(test)]
+pub(crate) mod random;
 mod replay;
 mod select;
 mod service;

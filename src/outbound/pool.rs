@@ -9,13 +9,12 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use tokio::{sync::watch, time::Instant};
 
-use super::{body::OutboundBody, connect::Fresh};
+use super::{body::OutboundBody, connect::Fresh, h1::H1};
 use crate::directory::Origin;
 
-pub(super) type H1 = http1::SendRequest<OutboundBody>;
 pub(super) type H2 = http2::SendRequest<OutboundBody>;
 
 /// All connections of a client that could take a request.
@@ -190,7 +189,13 @@ impl Lane {
         state.h1.is_empty() && state.h2.iter().all(|shared| shared.sender.is_closed())
     }
 
+    /// Takes back a connection whose answer has been read; its request may still be on its way.
     fn give_back(self: &Arc<Self>, sender: H1) {
+        let lane = Arc::clone(self);
+        sender.when_sent(move |sender| lane.keep(sender));
+    }
+
+    fn keep(self: &Arc<Self>, sender: H1) {
         if sender.is_closed() {
             return;
         }

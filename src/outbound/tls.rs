@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -108,17 +108,20 @@ impl Tls {
         ))
     }
 
-    pub(super) async fn handshake(
+    pub(super) async fn handshake<T>(
         &self,
         origin: &Origin,
-        tcp: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, SendError> {
+        io: T,
+    ) -> Result<TlsStream<T>, SendError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
         let name = ServerName::try_from(origin.host().to_owned())
             .map_err(SendError::certificate_not_trusted)?;
         let connector = self
             .connector()
             .ok_or_else(|| SendError::certificate_not_trusted(TlsError::NoTrustRoots))?;
-        connector.connect(name, tcp).await.map_err(|error| {
+        connector.connect(name, io).await.map_err(|error| {
             let untrusted = error
                 .get_ref()
                 .and_then(|inner| inner.downcast_ref::<rustls::Error>())

@@ -39,7 +39,8 @@ pub(crate) async fn watch(body: Option<&Replay>, waits: Waits, ungated: impl FnO
     };
     if body.progress().gated {
         let deadline = Instant::now() + waits.gate;
-        let opened = wait_for(body, deadline, |body| !body.progress().gated).await;
+        let is_over = |body: &Replay| !body.progress().gated || body.progress().ended.is_some();
+        let opened = wait_for(body, deadline, is_over).await;
         if !opened {
             body.open_gate();
             ungated();
