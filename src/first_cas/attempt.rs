@@ -118,6 +118,7 @@ where
                 //= src/docs/protocol.md#status-441
                 status if status == names::NEED_IDENTITY => {
                     drop(answer);
+                    self.halt();
                     //= src/docs/protocol.md#login-twice
                     if self.login.is_some() {
                         return refuse(Refused::identity_needed_again(self.server.name()));
@@ -129,6 +130,7 @@ where
                     telemetry::replayed(self.server.name());
                 }
                 StatusCode::EXPECTATION_FAILED if gated => {
+                    self.halt();
                     self.state.never_says_continue();
                     may_ask = false;
                 }
@@ -144,7 +146,10 @@ where
             //= src/docs/protocol.md#status-442
             _ if status == names::NEED_LANGUAGE => return self.need_language(),
             //= src/docs/protocol.md#decide-one-hop
-            StatusCode::MISDIRECTED_REQUEST => return Tried::Done(Proxied::WrongSite),
+            StatusCode::MISDIRECTED_REQUEST => {
+                self.halt();
+                return Tried::Done(Proxied::WrongSite);
+            }
             //= src/docs/protocol.md#hop-kerberos
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 let cause = answer::authentication_offered(&answer);
@@ -273,6 +278,13 @@ where
             server: self.server.name().clone(),
             site: self.server.site().clone(),
         }))
+    }
+
+    /// Gives the refused attempt no more of the body.
+    fn halt(&self) {
+        if let Some(body) = &self.body {
+            body.halt();
+        }
     }
 
     fn is_large(&self) -> bool {

@@ -166,7 +166,9 @@ pub(super) async fn authenticate(
     match config.credentials.authenticate(&mut unauthenticated) {
         Authentication::Now(done) => done?,
         Authentication::Later(headers) => {
-            for (name, value) in headers.await? {
+            let headers = tokio::time::timeout(config.timeouts.login, headers).await;
+            let late = |_| CredentialsError::new("they did not come within the login time-out");
+            for (name, value) in headers.map_err(late)?? {
                 parts.headers.insert(name, value);
             }
         }

@@ -121,6 +121,7 @@ where
         body.forget();
         let progress = body.progress();
         if progress.ended.is_some() {
+            body.close();
             return answer;
         }
         if progress.gated && !answer.status().is_success() {
@@ -129,9 +130,9 @@ where
         body.open_gate();
         let waits = waits(&config.timeouts);
         tokio::spawn(async move {
-            if uploaded(&body, waits).await.is_err() {
-                body.close();
-            }
+            // Either way nobody needs it any more, and whoever still waits for it has waited too long.
+            let _ = uploaded(&body, waits).await;
+            body.close();
         });
         answer
     }
