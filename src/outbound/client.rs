@@ -6,13 +6,16 @@ use http::{
     Request, Response, StatusCode, Uri, Version,
     header::{EXPECT, HOST, TRANSFER_ENCODING},
 };
-
-use tokio::time::timeout_at;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout_at,
+};
 
 use super::{
     OnContinue, Outbound, SendError, SendFuture, UpstreamBody,
     body::OutboundBody,
     connect::Connector,
+    dial::Dial,
     h1::H1,
     pool::{Connection, H2, Lane, Lease, Next, Pool, Stream},
 };
@@ -45,6 +48,7 @@ impl Client {
         ClientBuilder {
             connector: Connector {
                 timeout: CONNECT_TIMEOUT,
+                dial: None,
                 #[cfg(feature = "rustls")]
                 tls: super::Tls::system(),
             },
@@ -132,6 +136,31 @@ impl ClientBuilder {
     #[must_use]
     pub fn tls(mut self, tls: super::Tls) -> Self {
         self.connector.tls = tls;
+        self
+    }
+
+    /// Opens connections by `dial` instead of TCP: through a tunnel, a Unix socket, or a test's pipe. TLS, where the
+    /// origin asks for it, is spoken over what it opens.
+    ///
+    /// ```
+    /// use cas_proxy::{directory::Origin, outbound::Client};
+    ///
+    /// let client = Client::builder()
+    ///     .dial(|origin: &Origin| {
+    ///         let socket = format!("/run/cas/{}", origin.host());
+    ///         async move { tokio::net::UnixStream::connect(socket).await }
+    ///     })
+    ///     .build();
+    /// # let _ = client;
+    /// ```
+    #[must_use]
+    pub fn dial<F, Fut, T>(mut self, dial: F) -> Self
+    where
+        F: Fn(&Origin) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = std::io::Result<T>> + Send + 'static,
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.connector.dial = Some(Dial::new(dial));
         self
     }
 

@@ -11,18 +11,21 @@ use hyper_util::rt::TokioIo;
 #[cfg(feature = "rustls")]
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
     time::{Instant, timeout_at},
 };
 
-use super::{SendError, body::OutboundBody, h1::H1, pool::H2};
+use super::{SendError, body::OutboundBody, dial::Dial, h1::H1, pool::H2};
 use crate::directory::Origin;
 
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     pub(super) timeout: Duration,
+    /// Instead of TCP.
+    pub(super) dial: Option<Dial>,
     #[cfg(feature = "rustls")]
     pub(super) tls: super::tls::Tls,
 }
@@ -57,16 +60,28 @@ impl Connector {
     }
 
     async fn try_connect(&self, origin: &Origin, deadline: Instant) -> Result<Fresh, SendError> {
-        let tcp = tcp(origin, deadline)
-            .await
-            .map_err(SendError::unreachable)?;
+        match &self.dial {
+            None => self.shake_hands(origin, tcp(origin, deadline).await).await,
+            Some(dial) => self.shake_hands(origin, dial.open(origin).await).await,
+        }
+    }
+
+    async fn shake_hands<T>(
+        &self,
+        origin: &Origin,
+        opened: io::Result<T>,
+    ) -> Result<Fresh, SendError>
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let io = opened.map_err(SendError::unreachable)?;
         if !origin.is_https() {
-            return h1(tcp).await;
+            return h1(io).await;
         }
         //= src/docs/protocol.md#tls-verified
         #[cfg(feature = "rustls")]
         {
-            let tls = self.tls.handshake(origin, tcp).await?;
+            let tls = self.tls.handshake(origin, io).await?;
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                 return h2(tls).await;
             }

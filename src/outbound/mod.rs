@@ -13,6 +13,8 @@ mod client;
 #[cfg(feature = "client")]
 mod connect;
 pub mod credentials;
+#[cfg(feature = "client")]
+mod dial;
 mod error;
 #[cfg(feature = "client")]
 mod h1;
