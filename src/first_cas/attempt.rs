@@ -216,7 +216,8 @@ where
                 self.turn.failed();
                 self.is_whole()
             }
-            SendErrorKind::Closed => {
+            // It was not the client who broke its body off: the connection went with the body half sent.
+            SendErrorKind::Closed | SendErrorKind::Body => {
                 self.turn.failed();
                 self.is_repeatable()
             }
@@ -233,10 +234,7 @@ where
     fn after_failed_login(self, outcome: LoginOutcome) -> Tried {
         match outcome {
             LoginOutcome::NeedLanguage => self.need_language(),
-            LoginOutcome::Unreachable(refused, answered) => {
-                if !answered {
-                    self.turn.failed();
-                }
+            LoginOutcome::Unreachable(refused) => {
                 // A 441 promises that nothing was done: any method may go on, if its body can.
                 if self.is_whole() {
                     Tried::Next(refused, None)

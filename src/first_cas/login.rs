@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     answer,
@@ -18,7 +19,7 @@ use crate::{
     csc::xml,
     directory::{ClientAccessServer, InternalUrl, MailboxKey, Origin},
     outbound::{
-        BoxError, CredentialsError, OutboundBody, SendErrorKind,
+        BoxError, CredentialsError, OutboundBody, SendErrorKind, Turn,
         credentials::{Authentication, Unauthenticated},
     },
     telemetry::{self, LoginResult, Phase},
@@ -87,23 +88,34 @@ impl Login {
     /// Sends it and reads the verdict. Never longer than the login time-out.
     pub(super) async fn run(self) -> LoginOutcome {
         let (config, server) = (Arc::clone(&self.config), Arc::clone(&self.server));
-        let outcome = match tokio::time::timeout(config.timeouts.login, self.send()).await {
-            Ok(outcome) => outcome,
-            Err(_) => LoginOutcome::Refused(Refused::login_timed_out(server.name())),
+        let deadline = Instant::now() + config.timeouts.login;
+        let state = config.state.health.of(server.name());
+        let timed_out = || LoginOutcome::Refused(Refused::login_timed_out(server.name()));
+        let outcome = match timeout_at(deadline, state.login_turn()).await {
+            Err(_) => timed_out(),
+            Ok(_turn) => {
+                // The server's health hears of it here: many may wait for this one login.
+                let health = state.turn_anyway();
+                match timeout_at(deadline, self.send(&health)).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        health.failed();
+                        timed_out()
+                    }
+                }
+            }
         };
         let result = match &outcome {
             LoginOutcome::Accepted(_) => LoginResult::Accepted,
             LoginOutcome::NeedLanguage | LoginOutcome::Refused(_) => LoginResult::Refused,
-            LoginOutcome::Unreachable(..) => LoginResult::Failed,
+            LoginOutcome::Unreachable(_) => LoginResult::Failed,
         };
         telemetry::logged_in(server.name(), server.site(), result);
         outcome
     }
 
-    async fn send(self) -> LoginOutcome {
+    async fn send(self, health: &Turn) -> LoginOutcome {
         let name = self.server.name();
-        let state = self.config.state.health.of(name);
-        let _turn = state.login_turn().await;
         let body = OutboundBody::full(self.body.clone());
         let request = self.request.map(|()| body);
         let request =
@@ -122,12 +134,14 @@ impl Login {
                 );
                 let refused = Refused::no_answer(name, Phase::Login, error);
                 return if next {
-                    LoginOutcome::Unreachable(refused, false)
+                    health.failed();
+                    LoginOutcome::Unreachable(refused)
                 } else {
                     LoginOutcome::Refused(refused)
                 };
             }
         };
+        health.answered();
         //= src/docs/protocol.md#login-answers
         match answer.status() {
             //= src/docs/protocol.md#status-241
@@ -141,7 +155,7 @@ impl Login {
             )),
             StatusCode::FORBIDDEN => LoginOutcome::Refused(Refused::forbidden(name)),
             status @ (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE) => {
-                LoginOutcome::Unreachable(Refused::unavailable(name, status), true)
+                LoginOutcome::Unreachable(Refused::unavailable(name, status))
             }
             status => LoginOutcome::Refused(Refused::unexpected(name, Phase::Login, status)),
         }

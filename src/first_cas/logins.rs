@@ -32,8 +32,8 @@ pub(super) enum LoginOutcome {
     Accepted(Cookies),
     /// 442.
     NeedLanguage,
-    /// This candidate could not do it, the next one may; and whether it gave an answer at all.
-    Unreachable(Refused, bool),
+    /// This candidate could not do it, the next one may.
+    Unreachable(Refused),
     /// The end, for this user.
     Refused(Refused),
 }

@@ -1,9 +1,10 @@
 //! From the candidates of a site to an answer: each is tried once at most.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::Body;
+use http_body_util::{BodyExt, Limited};
 
 use super::{
     attempt::{Attempt, Tried},
@@ -61,13 +62,32 @@ where
                 Err(refused) => return Proxied::Refused(refused),
             };
             let (refused, answer) = match attempt.run(candidates.len()).await {
-                Tried::Done(proxied) => return proxied,
+                Tried::Done(proxied) => {
+                    if is_unavailable(&proxied) {
+                        telemetry::all_failed(tried.len());
+                    }
+                    return proxied;
+                }
                 Tried::Next(refused, answer) => (refused, answer),
             };
+            let others = tried.len() < candidates.len();
             //= src/docs/protocol.md#failover-when
-            if tried.len() < candidates.len() {
+            if others {
                 telemetry::failed_over(server.name(), server.site(), refused.failure());
             }
+            let body = self.share_body(config);
+            let answer = match answer {
+                Some((answer, outcome)) if !others => {
+                    let answer = self.finish_upload(config, *answer, body);
+                    Some((Box::new(answer), outcome))
+                }
+                // The next attempt takes the body over, which ends the connection that this answer comes by.
+                Some((answer, outcome)) if body.is_some() => {
+                    let read = read_whole(*answer).await;
+                    read.map(|answer| (Box::new(answer), outcome))
+                }
+                answer => answer,
+            };
             // An answer is better than none, and a later one better than an earlier.
             last = match (answer, last) {
                 (Some((answer, outcome)), _) => Proxied::Answer(answer, outcome),
@@ -75,9 +95,31 @@ where
                 (None, _) => Proxied::Refused(refused),
             };
         }
-        if matches!(last, Proxied::Answer(..)) {
+        if is_unavailable(&last) {
             telemetry::all_failed(tried.len());
         }
         last
     }
 }
+
+/// Reads a page to its end, if it has the size of one and is there soon.
+async fn read_whole(answer: Response<UpstreamBody>) -> Option<Response<UpstreamBody>> {
+    let (parts, body) = answer.into_parts();
+    let read = Limited::new(body, LONGEST_PAGE).collect();
+    let read = tokio::time::timeout(PAGE_TIMEOUT, read).await.ok()?.ok()?;
+    Some(Response::from_parts(parts, UpstreamBody::new(read)))
+}
+
+/// Whether a candidate's own 502 or 503 is the answer.
+fn is_unavailable(proxied: &Proxied) -> bool {
+    match proxied {
+        Proxied::Answer(answer, _) => matches!(
+            answer.status(),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
+        ),
+        _ => false,
+    }
+}
+
+const LONGEST_PAGE: usize = 64 * 1024;
+const PAGE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,6 @@
 //! The way to the second CAS: TLS, failover, streams, both protocols on both sides.
 
+mod failover;
 mod h2;
+mod health;
 mod tls;
