@@ -82,6 +82,9 @@ impl Snapshot {
     ) -> Self {
         let mut snapshot = Self::default();
         let directories = by_server(virtual_directories);
+        // The directory gives them in any order, and whoever compares two snapshots wants one.
+        let mut servers: Vec<&Entry> = servers.iter().collect();
+        servers.sort_by_key(|entry| folded(&entry.name));
         let mut topology = Topology::builder();
         let mut names = HashSet::new();
         for entry in servers {

@@ -2,7 +2,7 @@
 # A real Active Directory for the tests: Samba as domain controller of fourthcoffee.test, on loopback alone.
 #
 #   samba.sh build       provisions it from nothing, as root, and keeps a snapshot below target/real
-#   samba.sh up [N]      restores the snapshot, building it if need be, and starts it on 127.0.88.N (1)
+#   samba.sh up [N]      restores the snapshot, built anew if need be, and starts it on 127.0.88.N (1)
 #   samba.sh stop [N]    stops it, as if its power were cut
 #   samba.sh start [N]   starts it again with the data it had
 #   samba.sh down [N]    stops it for good
@@ -86,12 +86,19 @@ start() {
 
 stop() {
   [[ -f $dc/run/tests.pid ]] || return 0
-  kill -KILL "$(<"$dc/run/tests.pid")" 2>/dev/null || true
+  local pid
+  pid=$(<"$dc/run/tests.pid")
+  # The number may be somebody else's by now.
+  [[ $(cat "/proc/$pid/comm" 2>/dev/null) != samba* ]] || kill -KILL "$pid"
   rm -f "$dc/run/tests.pid"
 }
 
 up() {
-  [[ -f $snapshot ]] || number=1 address=127.0.88.1 dc=$home/dc-1 build
+  local file
+  for file in "$here"/*.{py,sh}; do
+    # Also if there is none yet.
+    [[ $snapshot -nt $file ]] || { "$here/samba.sh" build && break; }
+  done
   stop
   rm -rf "$dc"
   mkdir -p "$dc"

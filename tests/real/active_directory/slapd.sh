@@ -61,7 +61,9 @@ down() {
   [[ -f $home/slapd.pid ]] || return 0
   local pid
   pid=$(<"$home/slapd.pid")
-  kill "$pid" 2>/dev/null || return 0
+  # The number may be somebody else's by now.
+  [[ $(cat "/proc/$pid/comm" 2>/dev/null) == slapd ]] || return 0
+  kill "$pid"
   for _ in {1..100}; do
     kill -0 "$pid" 2>/dev/null || return 0
     sleep 0.02

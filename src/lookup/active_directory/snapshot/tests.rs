@@ -177,14 +177,14 @@ fn what_keeps_a_server_out_is_told() {
     assert_eq!(
         texts,
         [
-            "twice: another server has the same name",
+            "\"CN=a\\nb,DC=test\": name has a control character",
+            "HOMELESS: is in no site",
             &format!("\"CN=NO-VERSION,{SERVERS}\": has no versionNumber"),
+            &format!("\"CN=ODD-SITE,{SERVERS}\": site: name is empty"),
             &format!(
                 "\"CN=OLD,{SERVERS}\": version is not dotted decimal of at most 2, 2, 4 and 4 digits"
             ),
-            "HOMELESS: is in no site",
-            &format!("\"CN=ODD-SITE,{SERVERS}\": site: name is empty"),
-            "\"CN=a\\nb,DC=test\": name has a control character",
+            "twice: another server has the same name",
             "HERE: this server is not among the CASs of the directory",
             "Dallas: no CAS of the site has an ExternalURL, or an InternalURL with Integrated Windows authentication (event 41)",
         ]

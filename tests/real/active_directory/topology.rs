@@ -1,0 +1,108 @@
+//! The servers and sites, read from a real directory.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use cas_proxy::{
+    directory::{ServerName, SiteName, TopologySource},
+    lookup::active_directory::{ActiveDirectory, DirectoryErrorKind},
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{SAMBA, at, here, samba};
+
+#[tokio::test]
+#[ignore = "needs samba"]
+async fn the_topology_has_every_server_in_its_site() {
+    let topology = samba().await.topology();
+    let servers = topology.client_access_servers();
+    let mut servers: Vec<String> = servers
+        .map(|cas| format!("{} {} {}", cas.name(), cas.site(), cas.version()))
+        .collect();
+    servers.sort();
+    assert_eq!(
+        servers,
+        [
+            "DAL-CAS-01 Dallas 8.1.240.6",
+            "DAL-CAS-02 Dallas 8.1.240.6",
+            "LON-CAS-01 London 8.1.240.6",
+            "SEA-CAS-01 Seattle 8.1.240.6",
+            "TOK-CAS-01 Tokyo 8.1.240.6",
+        ]
+    );
+    let old = topology.back_end(&ServerName::new("old-mbx-03").unwrap());
+    assert!(old.unwrap().integrated_windows_authentication());
+    for empty in ["Oslo", "Reykjavik", "Nowhere"] {
+        assert!(
+            topology
+                .servers_in(&SiteName::new(empty).unwrap())
+                .is_empty()
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs samba"]
+async fn it_is_the_same_in_small_pages() {
+    let whole = samba().await.topology();
+    let paged = at(&[SAMBA])
+        .page_size(3)
+        .connect()
+        .await
+        .unwrap()
+        .topology();
+    assert_eq!(format!("{whole:?}"), format!("{paged:?}"));
+
+    let limited = at(&[SAMBA]).page_size(3).max_servers(10).connect().await;
+    assert_eq!(limited.unwrap_err().kind(), DirectoryErrorKind::TooMuch);
+}
+
+#[tokio::test]
+#[ignore = "needs samba"]
+async fn what_is_odd_is_logged_once() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false);
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let directory: ActiveDirectory = at(&[SAMBA]).here(here()).connect().await.unwrap();
+    for _ in 0..3 {
+        directory.refresh().await.unwrap();
+    }
+    let lines = log.lines();
+    let tokyo: Vec<&String> = lines.iter().filter(|line| line.contains("Tokyo")).collect();
+    assert_eq!(tokyo.len(), 1, "{lines:?}");
+    assert!(tokyo[0].contains("event_id=41"), "{tokyo:?}");
+    assert!(directory.topology_age().failing_for.is_none());
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
