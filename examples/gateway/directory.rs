@@ -1,17 +1,32 @@
-//! Where is the mailbox? Answered from the configuration; your own gateway would ask Active Directory.
+//! Where is the mailbox? Answered by Active Directory, or from the lists of the configuration.
 
-use std::{collections::HashSet, future::ready};
+use std::{collections::HashSet, future::ready, sync::Arc};
 
 use cas_proxy::{
     csc::Sid,
     directory::{
         BackEnd, ClientAccessServer, ExternalUrl, InternalUrl, Mailbox, MailboxKey, SmtpAddress,
-        Topology, TopologyError,
+        Topology, TopologyError, TopologySource as _,
     },
-    lookup::{Answer, CouldNotAsk, InMemory, LocateFuture, MailboxLookup},
+    lookup::{
+        Answer, Cached, CouldNotAsk, InMemory, LocateFuture, MailboxLookup,
+        active_directory::{ActiveDirectoryBuilder, DirectoryError},
+    },
 };
 
 use super::config::{Config, Directory, User};
+
+/// Gives the topology of the moment.
+pub(crate) type Topologies = Box<dyn Fn() -> Arc<Topology> + Send + Sync>;
+
+/// Both answers from Active Directory, which is asked once for each mailbox and then no more for a while.
+pub(crate) async fn connect(
+    active_directory: ActiveDirectoryBuilder,
+) -> Result<(Topologies, Arc<dyn MailboxLookup>), DirectoryError> {
+    let directory = active_directory.connect().await?;
+    let lookup = Arc::new(Cached::new(directory.clone()));
+    Ok((Box::new(move || directory.topology()), lookup))
+}
 
 /// All servers, this one included.
 pub(crate) fn topology(config: &Config) -> Result<Topology, TopologyError> {

@@ -10,7 +10,7 @@
 //! This folder is meant to be copied. Most gateways will replace [`sign_in`] by their own log-on, [`directory`] by
 //! their Active Directory and [`mailbox`] by their service, and keep [`server`] and the stack below.
 
-mod config;
+pub(crate) mod config;
 mod directory;
 mod mailbox;
 mod server;
@@ -29,8 +29,9 @@ use std::{
 use cas_proxy::{
     csc::{ClientSecurityContext, InvalidContext},
     decision::{CrossSiteRedirect, Here, Policy},
-    directory::{BackEnd, Finding, Topology},
+    directory::{BackEnd, Finding, TopologySource},
     first_cas::{CasProxyLayer, Timeouts, forward_basic},
+    lookup::MailboxLookup,
     outbound::{Client, Tls, credentials::danger::BasicCredentials},
     second_cas::{SecondCasLayer, SharedKeys, danger::StaticCredential, unless_proxied},
 };
@@ -43,6 +44,7 @@ use tower::Layer as _;
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, Redirect, Trust, User};
+use directory::Topologies;
 use mailbox::Mailbox;
 use sign_in::SignIn;
 
@@ -89,14 +91,13 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<(PathBuf, bo
     Some((file?, check))
 }
 
-async fn run(config: Config, check: bool) -> Result<(), BoxError> {
-    let topology = Arc::new(directory::topology(&config)?);
-    // What will not work is better read here than by a user.
-    for finding in topology.check(&config.server.name) {
-        if matters(&finding, &config) {
-            tracing::warn!(event_id = finding.event(), "{finding}");
-        }
-    }
+pub(crate) async fn run(mut config: Config, check: bool) -> Result<(), BoxError> {
+    let (topology, lookup) = match config.directory.take() {
+        // Not asked: the file can be checked where no domain controller is near.
+        Some(_) if check => return Ok(()),
+        Some(active_directory) => directory::connect(active_directory).await?,
+        None => configured(&config)?,
+    };
     if check {
         return Ok(());
     }
@@ -116,7 +117,7 @@ async fn run(config: Config, check: bool) -> Result<(), BoxError> {
 
     // From the inside out: the mailboxes, the decision where to serve whom, the log-on.
     let mailboxes = Mailbox::new(&config.server.name, &config.server.site);
-    let first_cas = first_cas(&config, topology, address)?.layer(mailboxes);
+    let first_cas = first_cas(&config, topology, lookup, address)?.layer(mailboxes);
     let sign_in = sign_in(&config.user)?;
     let second_cas = second_cas(&config, address)?;
 
@@ -146,6 +147,19 @@ fn sign_in(users: &[User]) -> Result<SignIn, InvalidContext> {
     Ok(SignIn::new(accounts))
 }
 
+/// The servers and mailboxes that the file lists.
+fn configured(config: &Config) -> Result<(Topologies, Arc<dyn MailboxLookup>), BoxError> {
+    let topology = Arc::new(directory::topology(config)?);
+    // What will not work is better read here than by a user.
+    for finding in topology.check(&config.server.name) {
+        if matters(&finding, config) {
+            tracing::warn!(event_id = finding.event(), "{finding}");
+        }
+    }
+    let lookup = Arc::new(directory::Lookup::new(config));
+    Ok((Box::new(move || Arc::clone(&topology)), lookup))
+}
+
 /// Whether something in the directory's data will keep a user of *this* gateway from mail.
 fn matters(finding: &Finding, config: &Config) -> bool {
     match finding {
@@ -159,7 +173,8 @@ fn matters(finding: &Finding, config: &Config) -> bool {
 /// How users of other sites are served.
 fn first_cas(
     config: &Config,
-    topology: Arc<Topology>,
+    topology: impl TopologySource,
+    lookup: impl MailboxLookup,
     address: SocketAddr,
 ) -> Result<CasProxyLayer, BoxError> {
     let server = &config.server;
@@ -169,12 +184,11 @@ fn first_cas(
         .connect_timeout(config.timeouts.connect)
         .build();
 
-    let mut layer =
-        CasProxyLayer::with_outbound(here, topology, directory::Lookup::new(config), client)
-            .policy(policy(config))
-            .timeouts(timeouts(config))
-            .listener(address)
-            .back_end_credentials(back_end_credentials(config));
+    let mut layer = CasProxyLayer::with_outbound(here, topology, lookup, client)
+        .policy(policy(config))
+        .timeouts(timeouts(config))
+        .listener(address)
+        .back_end_credentials(back_end_credentials(config));
     if let Some(url) = &server.external_url {
         layer = layer.external_url(url);
     }
@@ -219,7 +233,7 @@ fn second_cas(config: &Config, address: SocketAddr) -> Result<Option<SecondCasLa
     Ok(Some(layer.version(config.server.version)))
 }
 
-fn policy(config: &Config) -> Policy {
+pub(crate) fn policy(config: &Config) -> Policy {
     let mut policy = Policy::default();
     policy.allow_proxying_without_ssl = config.policy.allow_proxying_without_ssl;
     policy.redirect = match config.policy.redirect {

@@ -66,6 +66,11 @@ impl Files<'_> {
         })
     }
 
+    /// What the file holds, without the newline at its end.
+    pub(super) fn secret(&self, file: &Path, path: &[&str]) -> Result<Vec<u8>, Problem> {
+        Ok(without_newline(&self.read(file, path)?).to_vec())
+    }
+
     fn server_config(&self, certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Problem> {
         let chain = self.certificates(certificate, &["tls", "certificate"])?;
         let at = ["tls", "key"];
@@ -96,7 +101,7 @@ impl Files<'_> {
         })
     }
 
-    fn certificates(
+    pub(super) fn certificates(
         &self,
         file: &Path,
         path: &[&str],

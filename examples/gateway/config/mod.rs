@@ -2,6 +2,7 @@
 //!
 //! Whatever is wrong is told before the server starts, in one line: file, line, key, what was expected.
 
+mod active_directory;
 mod fields;
 mod files;
 mod problem;
@@ -16,7 +17,9 @@ use std::{
     sync::Arc,
 };
 
-use cas_proxy::{outbound, wire::signature::SharedKey};
+use cas_proxy::{
+    lookup::active_directory::ActiveDirectoryBuilder, outbound, wire::signature::SharedKey,
+};
 use serde::Deserialize;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -35,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     pub(crate) policy: Policy,
     pub(crate) timeouts: Timeouts,
+    /// Who knows the servers, and where mailboxes are; `None`: the lists below.
+    pub(crate) directory: Option<ActiveDirectoryBuilder>,
     pub(crate) cas: Vec<Cas>,
     pub(crate) back_end: Vec<BackEnd>,
     pub(crate) user: Vec<User>,
@@ -85,6 +90,7 @@ struct Shape {
     policy: Policy,
     #[serde(default)]
     timeouts: Timeouts,
+    directory: Option<active_directory::Directory>,
     #[serde(default)]
     cas: Vec<Cas>,
     #[serde(default)]
@@ -157,6 +163,20 @@ impl Shape {
             "address",
             self.user.iter().map(|user| user.address.as_ref()),
         )?;
+        if self.directory.is_some() {
+            let knows_better = "expected nothing: [directory] knows";
+            if !self.cas.is_empty() {
+                return Err(source.value(&["cas", "0", "name"], knows_better));
+            }
+            if let Some(index) = self.back_end.iter().position(|server| server.url.is_some()) {
+                let path = ["back_end", &index.to_string(), "url"];
+                return Err(source.value(&path, knows_better));
+            }
+            if let Some(index) = self.user.iter().position(|user| user.mailbox.is_some()) {
+                let path = ["user", &index.to_string(), "mailbox"];
+                return Err(source.value(&path, knows_better));
+            }
+        }
         for (index, user) in self.user.iter().enumerate() {
             user.context().map_err(|error| {
                 let what = format_args!("expected a user that can be signed in: {error}");
@@ -197,7 +217,11 @@ impl Shape {
                 )),
             }
         });
+        let directory = self
+            .directory
+            .map(|directory| directory.read_files(&self.server.name, &files));
         Ok(Config {
+            directory: directory.transpose()?,
             listen: self.listen,
             server: self.server,
             tls: files.tls(&self.tls)?,

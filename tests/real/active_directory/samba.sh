@@ -66,6 +66,8 @@ build() {
   done
   /usr/bin/python3 "$here/organization.py" samba >"$home/organization.ldif"
   modify "$home/organization.ldif"
+  # Of the bind account, for the example.
+  echo "$password" >"$home/password"
   tar -C "$dc" -cf - . | zstd -q -f -o "$snapshot"
 }
 
