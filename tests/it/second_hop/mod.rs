@@ -3,4 +3,5 @@
 mod failover;
 mod h2;
 mod health;
+mod pairs;
 mod tls;

@@ -1,6 +1,7 @@
 //! What tests of the layers share: a small company with its sites, users and servers, and a scripted second CAS.
 
 pub mod body;
+pub mod browser;
 pub mod logs;
 pub mod site;
 pub mod wire;
