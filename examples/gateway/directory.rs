@@ -1,32 +1,17 @@
-//! Where is the mailbox? Answered by Active Directory, or from the lists of the configuration.
+//! Where is the mailbox? Answered from the lists of the configuration, if it names no Active Directory.
 
-use std::{collections::HashSet, future::ready, sync::Arc};
+use std::{collections::HashSet, future::ready};
 
 use cas_proxy::{
     csc::Sid,
     directory::{
         BackEnd, ClientAccessServer, ExternalUrl, InternalUrl, Mailbox, MailboxKey, SmtpAddress,
-        Topology, TopologyError, TopologySource as _,
+        Topology, TopologyError,
     },
-    lookup::{
-        Answer, Cached, CouldNotAsk, InMemory, LocateFuture, MailboxLookup,
-        active_directory::{ActiveDirectoryBuilder, DirectoryError},
-    },
+    lookup::{Answer, CouldNotAsk, InMemory, LocateFuture, MailboxLookup},
 };
 
 use super::config::{Config, Directory, User};
-
-/// Gives the topology of the moment.
-pub(crate) type Topologies = Box<dyn Fn() -> Arc<Topology> + Send + Sync>;
-
-/// Both answers from Active Directory, which is asked once for each mailbox and then no more for a while.
-pub(crate) async fn connect(
-    active_directory: ActiveDirectoryBuilder,
-) -> Result<(Topologies, Arc<dyn MailboxLookup>), DirectoryError> {
-    let directory = active_directory.connect().await?;
-    let lookup = Arc::new(Cached::new(directory.clone()));
-    Ok((Box::new(move || directory.topology()), lookup))
-}
 
 /// All servers, this one included.
 pub(crate) fn topology(config: &Config) -> Result<Topology, TopologyError> {

@@ -7,8 +7,8 @@
 //!
 //! `examples/gateway/gateway.toml` shows every key there is.
 //!
-//! This folder is meant to be copied. Most gateways will replace [`sign_in`] by their own log-on, [`directory`] by
-//! their Active Directory and [`mailbox`] by their service, and keep [`server`] and the stack below.
+//! This folder is meant to be copied. Most gateways will replace [`sign_in`] by their own log-on and [`mailbox`] by their
+//! service, name their Active Directory in `[directory]`, and keep [`server`] and the stack below.
 
 pub(crate) mod config;
 mod directory;
@@ -29,9 +29,12 @@ use std::{
 use cas_proxy::{
     csc::{ClientSecurityContext, InvalidContext},
     decision::{CrossSiteRedirect, Here, Policy},
-    directory::{BackEnd, Finding, TopologySource},
+    directory::{BackEnd, Finding, Topology, TopologySource},
     first_cas::{CasProxyLayer, Timeouts, forward_basic},
-    lookup::MailboxLookup,
+    lookup::{
+        Cached, MailboxLookup,
+        active_directory::{ActiveDirectoryBuilder, DirectoryError},
+    },
     outbound::{Client, Tls, credentials::danger::BasicCredentials},
     second_cas::{SecondCasLayer, SharedKeys, danger::StaticCredential, unless_proxied},
 };
@@ -44,7 +47,6 @@ use tower::Layer as _;
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, Redirect, Trust, User};
-use directory::Topologies;
 use mailbox::Mailbox;
 use sign_in::SignIn;
 
@@ -95,7 +97,7 @@ pub(crate) async fn run(mut config: Config, check: bool) -> Result<(), BoxError>
     let (topology, lookup) = match config.directory.take() {
         // Not asked: the file can be checked where no domain controller is near.
         Some(_) if check => return Ok(()),
-        Some(active_directory) => directory::connect(active_directory).await?,
+        Some(active_directory) => connect(active_directory).await?,
         None => configured(&config)?,
     };
     if check {
@@ -145,6 +147,18 @@ fn sign_in(users: &[User]) -> Result<SignIn, InvalidContext> {
         accounts.push((user.name.as_str(), user.password.expose(), user.context()?));
     }
     Ok(SignIn::new(accounts))
+}
+
+/// Gives the topology of the moment.
+type Topologies = Box<dyn Fn() -> Arc<Topology> + Send + Sync>;
+
+/// Both answers from Active Directory, which is asked once for each mailbox and then no more for a while.
+async fn connect(
+    active_directory: ActiveDirectoryBuilder,
+) -> Result<(Topologies, Arc<dyn MailboxLookup>), DirectoryError> {
+    let directory = active_directory.connect().await?;
+    let lookup = Arc::new(Cached::new(directory.clone()));
+    Ok((Box::new(move || directory.topology()), lookup))
 }
 
 /// The servers and mailboxes that the file lists.

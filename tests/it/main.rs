@@ -9,6 +9,7 @@
     reason = "a test that fails may panic"
 )]
 
+mod active_directory;
 mod architecture;
 mod cached_lookup;
 mod decision_table;

@@ -1,7 +1,8 @@
 //! One connection to one domain controller, signed in.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, Scope, SearchOptions,
     adapters::{Adapter, EntriesOnly, PagedResults},
@@ -65,12 +66,7 @@ impl Connection {
         settings: &Settings,
     ) -> Result<Self, DirectoryError> {
         let opening = Self::open_patiently(controller, settings);
-        timeout(settings.connect_time_limit, opening)
-            .await
-            .unwrap_or_else(|_| {
-                let kind = DirectoryErrorKind::TimedOut;
-                Err(DirectoryError::new(kind, &controller.url))
-            })
+        bounded(opening, settings.connect_time_limit, &controller.url).await
     }
 
     async fn open_patiently(
@@ -135,11 +131,10 @@ impl Connection {
         searches: &[Search],
         time_limit: Duration,
     ) -> Result<Vec<Vec<Entry>>, DirectoryError> {
+        let controller = Arc::clone(&self.controller);
         let mut all = Vec::with_capacity(searches.len());
         for search in searches {
-            let found = timeout(time_limit, self.search(search)).await;
-            let timed_out = |_| DirectoryError::new(DirectoryErrorKind::TimedOut, &self.controller);
-            all.push(found.map_err(timed_out)??);
+            all.push(bounded(self.search(search), time_limit, &controller).await?);
         }
         Ok(all)
     }
@@ -191,6 +186,20 @@ impl Connection {
             (NO_SUCH_OBJECT, _, Scope::Base) => Ok(Vec::new()),
             _ => Err(DirectoryError::result(result, url)),
         }
+    }
+}
+
+/// Ends in time, and without a panic: ldap3 has some for answers that are none.
+async fn bounded<T>(
+    asking: impl Future<Output = Result<T, DirectoryError>>,
+    time_limit: Duration,
+    controller: &Arc<str>,
+) -> Result<T, DirectoryError> {
+    let failed = |kind| DirectoryError::new(kind, controller);
+    match timeout(time_limit, AssertUnwindSafe(asking).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => Err(failed(DirectoryErrorKind::Malformed)),
+        Err(_elapsed) => Err(failed(DirectoryErrorKind::TimedOut)),
     }
 }
 

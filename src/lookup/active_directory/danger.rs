@@ -4,7 +4,6 @@ use super::ActiveDirectoryBuilder;
 
 /// Speaks LDAP in clear to `ldap://` domain controllers: anyone on the way can read the password of the bind account, and
 /// send users wherever they please. Most domain controllers refuse it, rightly.
-#[must_use]
 pub fn without_tls(builder: ActiveDirectoryBuilder) -> ActiveDirectoryBuilder {
     builder.in_clear()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    csc::Sid,
     directory::{Mailbox, MailboxKey},
     lookup::{Answer, CouldNotAsk, Located},
 };
@@ -19,27 +20,34 @@ use super::{
 impl Shared {
     //= src/docs/protocol.md#decide-lookup
     pub(super) async fn locate(&self, key: MailboxKey) -> Located {
-        let by_key = match key {
-            // A linked mailbox knows its user, who has an account in another forest, by the second attribute. Values
-            // other than accounts mark mailboxes that are nobody's.
-            MailboxKey::Sid(sid) if sid.is_domain_account() => Filter::any([
-                Filter::sid("objectSid", &sid),
-                Filter::sid("msExchMasterAccountSid", &sid),
-            ]),
+        let found = match key {
+            MailboxKey::Sid(sid) if sid.is_domain_account() => self.by_sid(&sid).await,
+            // No account, so nobody who has a mailbox; but such SIDs mark mailboxes that are nobody's.
             MailboxKey::Sid(_) => return Ok(Answer::NotFound),
             MailboxKey::Address(address) => {
                 // Compared without regard to case, so the primary address, `SMTP:`, is meant too.
-                Filter::equals("proxyAddresses", &format!("smtp:{}", address.as_str()))
+                let address = format!("smtp:{}", address.as_str());
+                self.mailboxes(Filter::equals("proxyAddresses", &address))
+                    .await
             }
         };
-        let found = self.mailboxes(Base::Users, by_key).await;
         self.answer(found).await.map_err(CouldNotAsk::from_source)
     }
 
+    /// The user's own mailbox, or else one that is linked to the user, who has an account in another forest. In this
+    /// order: a shared mailbox may be linked to somebody who has one already.
+    async fn by_sid(&self, sid: &Sid) -> Result<Vec<Entry>, DirectoryError> {
+        let own = self.mailboxes(Filter::sid("objectSid", sid)).await?;
+        if own.is_empty() {
+            return self
+                .mailboxes(Filter::sid("msExchMasterAccountSid", sid))
+                .await;
+        }
+        Ok(own)
+    }
+
     pub(super) async fn locate_by_name(&self, name: &AuthenticatedName) -> Located {
-        let with_mailbox =
-            Filter::any([Filter::present(HOME_DATABASE), Filter::present(HOME_SERVER)]);
-        let found = self.by_name(name, with_mailbox, ATTRIBUTES).await;
+        let found = self.by_name(name, with_mailbox(), ATTRIBUTES).await;
         self.answer(found).await.map_err(CouldNotAsk::from_source)
     }
 
@@ -71,11 +79,9 @@ impl Shared {
         self.search(Base::Below(domain), filter, attributes).await
     }
 
-    async fn mailboxes(&self, base: Base, filter: Filter) -> Result<Vec<Entry>, DirectoryError> {
-        let with_mailbox =
-            Filter::any([Filter::present(HOME_DATABASE), Filter::present(HOME_SERVER)]);
-        self.search(base, person([filter, with_mailbox]), ATTRIBUTES)
-            .await
+    async fn mailboxes(&self, filter: Filter) -> Result<Vec<Entry>, DirectoryError> {
+        let filter = person([filter, with_mailbox()]);
+        self.search(Base::Users, filter, ATTRIBUTES).await
     }
 
     async fn search(
@@ -115,6 +121,10 @@ impl Shared {
         let unknown = || DirectoryError::general(DirectoryErrorKind::UnknownServer);
         self.snapshot.load().place(user).ok_or_else(unknown)
     }
+}
+
+fn with_mailbox() -> Filter {
+    Filter::any([Filter::present(HOME_DATABASE), Filter::present(HOME_SERVER)])
 }
 
 /// Users, and no machines.

@@ -27,13 +27,13 @@
 //!
 //! | question | search | attributes |
 //! |---|---|---|
-//! | Where is this user's mailbox? | the users' base, by `objectSid` or `msExchMasterAccountSid` | `homeMDB`, `msExchHomeServerName` |
+//! | Where is this user's mailbox? | the users' base, by `objectSid`, and else by `msExchMasterAccountSid` | `homeMDB`, `msExchHomeServerName` |
 //! | Where is the mailbox of this address? | the users' base, by `proxyAddresses` | the same |
 //! | Who is this? ([`identify`](ActiveDirectory::identify)) | by `userPrincipalName` or `sAMAccountName`; then the user's entry | `objectSid`, `tokenGroups` |
 //! | Which servers are there? | the configuration of the forest, for classes `msExchExchangeServer`, `msExchOWAVirtualDirectory`, `msExchProtocolCfgHTTPVirtualDirectory`, `crossRef` | names, sites, roles, versions, URLs, authentication methods |
 //!
 //! The servers are read as one snapshot, in pages, every few minutes and whenever a mailbox is on a server that is not
-//! in it. A snapshot that cannot be read leaves the last one in place; [`topology_age`](ActiveDirectory::topology_age)
+//! in it. If it is not in the new one either, that mailbox could not be asked about; it is not said to be missing. A snapshot that cannot be read leaves the last one in place; [`topology_age`](ActiveDirectory::topology_age)
 //! tells since when. What is odd in it ([`Topology::check`]) is logged once, and once more when it is mended.
 //!
 //! # Rights of the bind account

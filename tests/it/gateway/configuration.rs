@@ -464,3 +464,84 @@ fn certificates_are_tried_on() {
     }
     fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn a_directory_takes_the_place_of_the_lists() {
+    let authority = rcgen::generate_simple_self_signed(["dc1".to_owned()]).unwrap();
+    let folder = folder();
+    let file = folder.join("gateway.toml");
+    fs::write(
+        folder.join("directory.password"),
+        "secret-of-the-directory\n",
+    )
+    .unwrap();
+    fs::write(folder.join("empty"), "\n").unwrap();
+    fs::write(folder.join("ca.pem"), authority.cert.pem()).unwrap();
+    let load = |directory: &str, rest: &str| {
+        fs::write(&file, format!("{LEAST}[directory]\n{directory}\n{rest}")).unwrap();
+        Config::load(&file).map_err(|problem| problem.to_string())
+    };
+    let urls = "urls = [\"ldaps://dc1\", \"ldap://dc2:389\"]";
+    let bind = "bind = { name = \"svc\", password_file = \"directory.password\" }";
+    let least = format!("{urls}\n{bind}");
+    let all =
+        format!("{least}\nbase = \"DC=contoso,DC=com\"\nrefresh = 60\ntrust_roots = \"ca.pem\"");
+    for good in [&least, &all] {
+        let config = load(good, "").unwrap();
+        let shown = format!("{:?}", config.directory.unwrap());
+        assert!(
+            shown.contains("ldaps://dc1") && !shown.contains("secret"),
+            "{shown}"
+        );
+    }
+    let empty = "bind = { name = \"svc\", password_file = \"empty\" }";
+    let missing = "bind = { name = \"svc\", password_file = \"missing\" }";
+    for (directory, rest, expected) in [
+        (
+            &*format!("urls = []\n{bind}"),
+            "",
+            "directory.urls: expected at least one domain controller",
+        ),
+        (
+            &format!("urls = [\"https://dc1\"]\n{bind}"),
+            "",
+            "directory.urls: expected domain controllers: domain controller is not ldaps://host",
+        ),
+        (
+            &format!("{urls}\n{empty}"),
+            "",
+            "directory.bind: expected a file with a password",
+        ),
+        (
+            &format!("{urls}\n{missing}"),
+            "",
+            "directory.bind.password_file: expected a readable file",
+        ),
+        (
+            &format!("{least}\ntrust_roots = \"empty\""),
+            "",
+            "directory.trust_roots: expected a PEM file with a certificate",
+        ),
+        (urls, "", "directory: expected the key `bind`"),
+        (
+            &least,
+            "[[cas]]\nname = \"dallas\"",
+            "cas[0].name: expected nothing: [directory] knows",
+        ),
+        (
+            &least,
+            "[[back_end]]\nname = \"old\"\nurl = \"http://old\"",
+            "back_end[0].url: expected nothing: [directory] knows",
+        ),
+        (
+            &least,
+            "[[user]]\nname = \"anna\"\npassword = \"x\"\nsid = \"S-1-5-21-1-2-3-1\"\nmailbox = { server = \"x\" }",
+            "user[0].mailbox: expected nothing: [directory] knows",
+        ),
+    ] {
+        let problem = load(directory, rest).unwrap_err();
+        assert!(problem.contains(expected), "{problem}");
+        assert_eq!(problem.lines().count(), 1, "{problem}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}

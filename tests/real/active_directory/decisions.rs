@@ -150,3 +150,26 @@ async fn a_mailbox_that_moves_is_found_after_invalidation_and_after_its_time() {
     tokio::time::resume();
     assert_eq!(server().await, "SEA-MBX-01");
 }
+
+#[tokio::test]
+#[ignore = "needs samba"]
+//= src/docs/protocol.md#decide-lookup
+async fn a_mailbox_of_ones_own_comes_before_one_that_is_linked() {
+    let mut administrator = Administrator::sign_in().await;
+    let directory = samba().await;
+    let sales = format!("CN=sales,CN=Users,{BASE}");
+    for (user, expected) in [("ivan", "SEA-MBX-01"), ("nils", "LON-MBX-01")] {
+        let key = sid_of(&directory, user).await;
+        let MailboxKey::Sid(sid) = &key else {
+            panic!("{key:?}")
+        };
+        administrator
+            .replace(&sales, "msExchMasterAccountSid", &sid.to_string())
+            .await;
+        let found = directory.locate(key).await.unwrap();
+        assert!(
+            matches!(&found, Answer::Found(mailbox) if mailbox.server().as_str() == expected),
+            "{user}: {found:?}"
+        );
+    }
+}

@@ -61,6 +61,8 @@ USERS = [
     ("jan", "GONE-MBX-01", []),  # On a server that is no longer in the directory.
     ("mia", "SEA-MBX-01", []),  # Moved about by the tests.
     ("o'hara (1)*", "DAL-MBX-01", []),
+    ("nils", None, []),
+    ("sales", "LON-MBX-01", []),  # A shared mailbox, linked by a test to a user who has one.
 ]
 LINKED = {"hana": (5, 21, 1111111111, 2222222222, 333333333, 1107)}
 # Each within the next one.
