@@ -13,6 +13,7 @@
 pub(crate) mod config;
 mod directory;
 mod mailbox;
+mod patience;
 mod server;
 mod sign_in;
 
@@ -37,17 +38,20 @@ use cas_proxy::{
     },
     outbound::{Client, Tls, credentials::danger::BasicCredentials},
     second_cas::{SecondCasLayer, SharedKeys, danger::StaticCredential, unless_proxied},
+    wire::trailers::CleanTrailers,
 };
-use http::{HeaderValue, request::Parts};
+use http::{HeaderValue, Request, request::Parts};
+use hyper::body::Incoming;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tower::Layer as _;
+use tower::{Layer as _, ServiceBuilder};
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, Redirect, Trust, User};
 use mailbox::Mailbox;
+use patience::Patient;
 use sign_in::SignIn;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -119,6 +123,13 @@ pub(crate) async fn run(mut config: Config, check: bool) -> Result<(), BoxError>
 
     // From the inside out: the mailboxes, the decision where to serve whom, the log-on.
     let mailboxes = Mailbox::new(&config.server.name, &config.server.site);
+    // Of what the mailboxes read, the layers have seen the heads alone.
+    let idle = config.timeouts.idle;
+    let mailboxes = ServiceBuilder::new()
+        .map_request(move |request: Request<Incoming>| {
+            request.map(|body| CleanTrailers::new(Patient::new(body, idle)))
+        })
+        .service(mailboxes);
     let first_cas = first_cas(&config, topology, lookup, address)?.layer(mailboxes);
     let sign_in = sign_in(&config.user)?;
     let second_cas = second_cas(&config, address)?;

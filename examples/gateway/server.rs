@@ -2,14 +2,19 @@
 //! for the head of a request, a limit on connections, and an end to draining.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use cas_proxy::wire::hop_by_hop::Client;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -23,7 +28,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
-    time,
+    time::{self, Instant},
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tower::{BoxError, Service, ServiceExt};
@@ -132,18 +137,22 @@ pub(crate) async fn connection<I, S, B>(
 {
     let (counter, in_flight) = watch::channel(0);
     let counter = Arc::new(counter);
+    let unread = Unread::default();
+    let answers = unread.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let busy = Busy::new(&counter);
         // What the first CAS writes into `Forwarded` and `X-Forwarded-For`.
         request.extensions_mut().insert(client);
         let answer = service.clone().oneshot(request);
-        async move { Ok::<_, S::Error>(answer.await?.map(|body| Tracked { body, busy })) }
+        let unread = answers.clone();
+        async move { Ok::<_, S::Error>(answer.await?.map(|body| Tracked::new(body, busy, unread))) }
     });
     let builder = builder(request_head);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         ended = &mut serving => return log(&client, ended),
+        () = unread.too_long() => return tracing::debug!(peer = ?client.peer, "answer left unread"),
         () = quiet(in_flight, request_head) => {}
         _ = drain.wait_for(|draining| *draining) => {}
     }
@@ -208,32 +217,117 @@ impl Drop for Busy {
     }
 }
 
+/// Since when the client has not taken the next piece of each answer. hyper has no time-out for that, and with HTTP/2
+/// even a short answer can be left lying, by a window of zero.
+#[derive(Clone, Default)]
+struct Unread(Arc<Mutex<BTreeMap<u64, Instant>>>);
+
+impl Unread {
+    async fn too_long(&self) {
+        loop {
+            let longest = self.lock().values().min().copied();
+            let end = longest.unwrap_or_else(Instant::now) + UNREAD;
+            time::sleep_until(end).await;
+            if longest.is_some() && self.lock().values().any(|since| *since + UNREAD <= end) {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pin_project! {
-    /// The answer's body, unchanged, holding on to its [`Busy`].
-    struct Tracked<B> {
+    /// The answer's body in pieces of bearable size, holding on to its [`Busy`].
+    struct Tracked<B: Body> {
         #[pin]
         body: B,
+        // Of a piece larger than [`PIECE`].
+        rest: Option<B::Data>,
         busy: Busy,
+        left: Left,
+    }
+}
+
+/// One answer among those [`Unread`].
+struct Left {
+    unread: Unread,
+    key: u64,
+}
+
+impl<B: Body> Tracked<B> {
+    fn new(body: B, busy: Busy, unread: Unread) -> Self {
+        static KEYS: AtomicU64 = AtomicU64::new(0);
+        let key = KEYS.fetch_add(1, Ordering::Relaxed);
+        let left = Left { unread, key };
+        left.note();
+        Self {
+            body,
+            rest: None,
+            busy,
+            left,
+        }
+    }
+}
+
+impl Left {
+    fn note(&self) {
+        self.unread.lock().insert(self.key, Instant::now());
+    }
+
+    fn forget(&self) {
+        self.unread.lock().remove(&self.key);
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
 impl<B: Body> Body for Tracked<B> {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Poll::Ready(ready!(self.project().body.poll_frame(cx)))
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        // Whoever asks has taken what was there.
+        this.left.forget();
+        let mut data = match this.rest.take() {
+            Some(data) => data,
+            None => match ready!(this.body.poll_frame(cx)?).map(Frame::into_data) {
+                None => return Poll::Ready(None),
+                Some(Ok(data)) => data,
+                Some(Err(frame)) => {
+                    // No data, so trailers: the closure is not called.
+                    return Poll::Ready(Some(Ok(frame.map_data(|_| Bytes::new()))));
+                }
+            },
+        };
+        let piece = data.copy_to_bytes(data.remaining().min(PIECE));
+        *this.rest = data.has_remaining().then_some(data);
+        this.left.note();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.as_ref().map_or(0, Buf::remaining) as u64;
+        let mut hint = self.body.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }
 
@@ -245,6 +339,12 @@ fn log(client: &Client, ended: Result<(), BoxError>) {
 
 /// How long requests in flight may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a client may leave the next piece of an answer unread.
+const UNREAD: Duration = Duration::from_secs(60);
+
+/// Bytes of an answer that are left to hyper at a time, so that it shows who reads them.
+const PIECE: usize = 16 * 1024;
 
 /// Most connections at a time.
 const CONNECTIONS: u32 = 10_000;

@@ -22,10 +22,7 @@ mod state;
 
 #[cfg(feature = "client")]
 pub(super) use self::attempt::Upload;
-pub(super) use self::{
-    attempt::{AttemptBody, Gate},
-    source::without_claims,
-};
+pub(super) use self::attempt::{AttemptBody, Gate};
 
 /// The pipeline's handle on a request body.
 #[derive(Clone)]

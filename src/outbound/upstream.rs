@@ -12,10 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 
-use super::{
-    BoxError,
-    replay::{Replay, without_claims},
-};
+use super::{BoxError, replay::Replay};
+use crate::wire::trailers;
 
 /// An answer's body on its way from the second hop to the client.
 ///
@@ -140,7 +138,7 @@ impl Body for UpstreamBody {
                 }
                 self.settle();
                 //= src/docs/protocol.md#copy-response
-                Poll::Ready(Some(Ok(without_claims(frame))))
+                Poll::Ready(Some(Ok(trailers::clean(frame))))
             }
             Poll::Ready(None) => {
                 self.end();

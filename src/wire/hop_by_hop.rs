@@ -10,6 +10,7 @@ use http::{
         AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING,
         UPGRADE,
     },
+    request::Parts,
 };
 
 use super::{
@@ -132,6 +133,17 @@ pub fn check_request(
         return Err(BadRequest::Authorization);
     }
     framing::read(version, headers)?;
+    Ok(())
+}
+
+/// Checks what concerns even those who ask for nothing of ours: that it is certain where the body ends, and that
+/// nobody takes us for a forward proxy.
+pub(crate) fn check_passing(request: &Parts) -> Result<(), BadRequest> {
+    // Extended CONNECT (RFC 8441) has a path, and is the inner service's to answer.
+    if request.method == Method::CONNECT && request.uri.path().is_empty() {
+        return Err(BadRequest::Method);
+    }
+    framing::read(request.version, &request.headers)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 //! | What does a path ask for? | [`owa_path`] |
 //! | Who is the user of a proxied request? | [`proxy_headers`] |
 //! | What goes on to the next hop, and what does not? | [`hop_by_hop`] |
+//! | What may come behind a body? | [`trailers`] |
 //! | Which hosts may each side know? | [`rewrite`] |
 //! | Which CAS sent a request? | `signature`, with the feature `signatures` |
 //!
@@ -29,4 +30,5 @@ pub mod rewrite;
 mod scope;
 #[cfg(feature = "signatures")]
 pub mod signature;
+pub mod trailers;
 mod via;

@@ -10,7 +10,6 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame};
 
 use super::{super::BoxError, attempt::TakenOver};
-use crate::wire::hop_by_hop;
 
 pub(super) trait Source: Any + Send {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>;
@@ -67,17 +66,5 @@ where
             Lazy::Reading(body) => body.is_end_stream(),
             Lazy::Gone => true,
         }
-    }
-}
-
-/// Trailers without what belongs into a head, or to one hop, or says who someone is; data as it is.
-//= src/docs/protocol.md#header-client-never
-pub(crate) fn without_claims(frame: Frame<Bytes>) -> Frame<Bytes> {
-    match frame.into_trailers() {
-        Ok(mut trailers) => {
-            hop_by_hop::prepare_trailers(&mut trailers);
-            Frame::trailers(trailers)
-        }
-        Err(data) => data,
     }
 }

@@ -10,8 +10,9 @@ use super::{
     super::{BoxError, budget::ReplayBudget},
     Progress,
     recording::Recording,
-    source::{self, Lazy, Source, without_claims},
+    source::{self, Lazy, Source},
 };
+use crate::wire::trailers;
 
 pub(super) struct State {
     /// Nothing once the body is closed.
@@ -267,7 +268,7 @@ impl State {
                 }
                 // A trailer can say who someone is, after every check has passed.
                 Err(frame) if self.forward_trailers => {
-                    let frame = without_claims(frame);
+                    let frame = trailers::clean(frame);
                     if let Some(trailers) = frame.trailers_ref() {
                         self.record(|recording| recording.keep_trailers(trailers));
                     }

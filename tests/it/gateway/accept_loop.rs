@@ -123,6 +123,91 @@ async fn a_slow_answer_is_waited_for() {
     }
 }
 
+/// `Content-Length` of the one answer that [`long_line`] gives.
+const LONG: usize = 8 * 1024 * 1024;
+
+/// A served connection whose answers are longer than anyone buffers.
+fn long_line() -> (DuplexStream, watch::Sender<bool>) {
+    let (ours, theirs) = tokio::io::duplex(16 * 1024);
+    let (draining, drain) = watch::channel(false);
+    let service = service_fn(|_: Request<Incoming>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'.'; LONG]))))
+    });
+    tokio::spawn(connection(theirs, CLIENT, HEAD, service, drain));
+    (ours, draining)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_an_answer_unread_is_cut_off() {
+    let (mut stream, _draining) = long_line();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(121)).await;
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.len() < LONG, "{} bytes", rest.len());
+    assert!(rest.starts_with(b"HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_of_zero_keeps_no_answer_waiting_for_ever() {
+    let (mut stream, _draining) = line(None);
+    let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    // :method GET, :scheme http, :path / by the static table; :authority a.
+    let headers = [
+        0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 0x01, b'a',
+    ];
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    stream.write_all(&settings).await.unwrap();
+    stream.write_all(&headers).await.unwrap();
+    let start = Instant::now();
+    // It does whatever keeps the connection alive, but for taking the answer.
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await.unwrap();
+        if (head[3], head[4]) == (PING, 0) {
+            // Both fail once the server has hung up, which the next read tells.
+            let _ = stream.write_all(&[0, 0, 8, PING, ACK, 0, 0, 0, 0]).await;
+            let _ = stream.write_all(&payload).await;
+        }
+        assert!(start.elapsed() <= Duration::from_secs(150), "still open");
+    }
+    assert!(
+        start.elapsed() >= Duration::from_secs(60),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+const PING: u8 = 6;
+const ACK: u8 = 1;
+
+#[tokio::test(start_paused = true)]
+async fn whoever_reads_slowly_is_put_up_with() {
+    let (mut stream, _draining) = long_line();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut read = 0;
+    let mut some = vec![0; 256 * 1024];
+    loop {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        match stream.read(&mut some).await.unwrap() {
+            0 => break,
+            more => read += more,
+        }
+    }
+    assert!(read > LONG);
+}
+
 #[tokio::test(start_paused = true)]
 async fn draining_finishes_what_has_begun() {
     for h2 in [false, true] {

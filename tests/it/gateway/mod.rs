@@ -9,6 +9,8 @@ mod config;
 mod directory;
 #[path = "../../../examples/gateway/mailbox.rs"]
 mod mailbox;
+#[path = "../../../examples/gateway/patience.rs"]
+mod patience;
 #[path = "../../../examples/gateway/server.rs"]
 pub(crate) mod server;
 #[path = "../../../examples/gateway/sign_in.rs"]
@@ -16,6 +18,7 @@ pub(crate) mod sign_in;
 
 mod accept_loop;
 mod configuration;
+mod slow_bodies;
 mod stack;
 
 use std::{
