@@ -9,7 +9,7 @@
 //! | What goes on to the next hop, and what does not? | [`hop_by_hop`] |
 //! | What may come behind a body? | [`trailers`] |
 //! | Which hosts may each side know? | [`rewrite`] |
-//! | Which CAS sent a request? | `signature`, with the feature `signatures` |
+//! | Which CAS sent a request? | `signature`, with the feature `signatures`; [`negotiate`], with Kerberos |
 //!
 //! All of it is pure: values in, values out; time, sockets and logs are others' business. Nothing panics, whatever
 //! bytes it is given, as long as [`limits`] come first.
@@ -22,6 +22,7 @@ pub mod hop_by_hop;
 pub mod limits;
 pub(crate) mod mark;
 pub mod names;
+pub mod negotiate;
 pub mod owa_path;
 mod path_reading;
 mod percent;
