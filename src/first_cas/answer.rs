@@ -7,7 +7,7 @@ use super::{config::Config, failure::Refused, logins::Cookies, trip::Trip};
 use crate::{
     directory::{Origin, ServerName},
     outbound::{BoxError, UpstreamBody},
-    wire::{hop_by_hop, rewrite},
+    wire::{hop_by_hop, negotiate, rewrite},
 };
 
 /// Hygiene, rewriting and session cookies; the body gets its idle time-out.
@@ -79,31 +79,33 @@ pub(super) fn give_cookies(headers: &mut HeaderMap, cookies: Option<&Cookies>) {
 
 /// Which ways of authentication a 401 offered, worded for the log.
 pub(super) fn authentication_offered<B>(answer: &Response<B>) -> String {
-    let schemes: Vec<String> = answer
-        .headers()
-        .get_all(header::WWW_AUTHENTICATE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .filter_map(|line| line.split([' ', ',']).next())
-        .filter(|scheme| !scheme.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let schemes = negotiate::schemes(answer.headers());
     let offers = |wanted: &str| {
         schemes
             .iter()
             .any(|scheme| scheme.eq_ignore_ascii_case(wanted))
     };
+    let offered = schemes.join(", ");
+    let status = answer.status().as_u16();
     if schemes.is_empty() {
-        "it answered 401 and offers no way to authenticate".to_owned()
+        format!(
+            "it answered {status} and offers no way to authenticate: enable Integrated Windows authentication on its \
+             virtual directory"
+        )
     } else if offers("Negotiate") {
-        "it answered 401: it did not accept this server's credentials".to_owned()
+        format!(
+            "it answered {status}: it did not accept this server's credentials; see there whether this server's \
+             account is trusted, the key of its own account is current, and its clock is right"
+        )
     } else if offers("NTLM") {
-        "it answered 401 and offers only NTLM: set its virtual directory to Negotiate, for Kerberos"
-            .to_owned()
+        format!(
+            "it answered {status} and offers only {offered}: set its virtual directory to Negotiate, for Kerberos \
+             (on IIS, NTAuthenticationProviders)"
+        )
     } else {
         format!(
-            "it answered 401 and offers only {}: its virtual directory lacks Integrated Windows authentication",
-            schemes.join(", ")
+            "it answered {status} and offers only {offered}: its virtual directory lacks Integrated Windows \
+             authentication, enable it there"
         )
     }
 }

@@ -100,10 +100,13 @@ where
                 Err(refused) => return refuse(refused),
             };
             let origin = self.internal.origin();
-            let request = match login::authenticate(self.config, origin, request, None).await {
-                Ok(request) => request,
-                Err(error) => return refuse(Refused::authentication(self.server.name(), error)),
-            };
+            let (request, check) =
+                match login::authenticate(self.config, origin, request, None).await {
+                    Ok(authenticated) => authenticated,
+                    Err(error) => {
+                        return refuse(Refused::authentication(self.server.name(), error));
+                    }
+                };
             let answer = match self.exchange(request, gated).await {
                 Ok(answer) => answer,
                 Err(Failed::Send(error)) if error.kind() == SendErrorKind::NoContinue => {
@@ -114,6 +117,9 @@ where
                 Err(failed) => return self.no_answer(failed),
             };
             self.turn.answered();
+            if let Err(error) = check.check(&answer) {
+                return refuse(Refused::authentication(self.server.name(), error));
+            }
             match answer.status() {
                 //= src/docs/protocol.md#status-441
                 status if status == names::NEED_IDENTITY => {

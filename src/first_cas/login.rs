@@ -20,7 +20,7 @@ use crate::{
     directory::{ClientAccessServer, InternalUrl, MailboxKey, Origin},
     outbound::{
         BoxError, CredentialsError, OutboundBody, SendErrorKind, Turn,
-        credentials::{Authentication, Unauthenticated},
+        credentials::{AnswerCheck, Authentication, Unauthenticated},
     },
     telemetry::{self, LoginResult, Phase},
     wire::{names, owa_path, proxy_headers},
@@ -118,9 +118,9 @@ impl Login {
         let name = self.server.name();
         let body = OutboundBody::full(self.body.clone());
         let request = self.request.map(|()| body);
-        let request =
+        let (request, check) =
             match authenticate(&self.config, &self.origin, request, Some(&self.body)).await {
-                Ok(request) => request,
+                Ok(authenticated) => authenticated,
                 Err(error) => {
                     return LoginOutcome::Refused(Refused::authentication(name, error));
                 }
@@ -142,6 +142,9 @@ impl Login {
             }
         };
         health.answered();
+        if let Err(error) = check.check(&answer) {
+            return LoginOutcome::Refused(Refused::authentication(name, error));
+        }
         //= src/docs/protocol.md#login-answers
         match answer.status() {
             //= src/docs/protocol.md#status-241
@@ -162,13 +165,13 @@ impl Login {
     }
 }
 
-/// Puts this CAS's credentials on a request, afresh for every attempt.
+/// Puts this CAS's credentials on a request, afresh for every attempt, and tells what to ask of the answer.
 pub(super) async fn authenticate(
     config: &Config,
     origin: &Origin,
     request: Request<OutboundBody>,
     body: Option<&[u8]>,
-) -> Result<Request<OutboundBody>, CredentialsError> {
+) -> Result<(Request<OutboundBody>, AnswerCheck), CredentialsError> {
     let (mut parts, outbound) = request.into_parts();
     let mut unauthenticated = Unauthenticated {
         origin,
@@ -177,15 +180,16 @@ pub(super) async fn authenticate(
         headers: &mut parts.headers,
         body,
     };
-    match config.credentials.authenticate(&mut unauthenticated) {
-        Authentication::Now(done) => done?,
-        Authentication::Later(headers) => {
-            let headers = tokio::time::timeout(config.timeouts.login, headers).await;
-            let late = |_| CredentialsError::new("they did not come within the login time-out");
-            for (name, value) in headers.map_err(late)?? {
-                parts.headers.insert(name, value);
-            }
+    let check = match config.credentials.authenticate(&mut unauthenticated) {
+        Authentication::Now(done) => {
+            done?;
+            AnswerCheck::default()
         }
-    }
-    Ok(Request::from_parts(parts, outbound))
+        Authentication::Later(proof) => {
+            let proof = tokio::time::timeout(config.timeouts.login, proof).await;
+            let late = |_| CredentialsError::new("they did not come within the login time-out");
+            proof.map_err(late)??.show(&mut parts.headers)
+        }
+    };
+    Ok((Request::from_parts(parts, outbound), check))
 }

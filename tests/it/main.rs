@@ -12,6 +12,7 @@
 mod active_directory;
 mod architecture;
 mod cached_lookup;
+mod credentials;
 mod decision_table;
 mod failures;
 mod first_cas;

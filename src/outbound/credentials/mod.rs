@@ -2,14 +2,19 @@
 
 use std::{fmt, pin::Pin};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 
 use super::BoxError;
 use crate::directory::Origin;
 
 pub mod danger;
+#[cfg(feature = "negotiate")]
+mod integrated;
 #[cfg(feature = "signatures")]
 mod shared_key;
+
+#[cfg(feature = "negotiate")]
+pub use integrated::{Integrated, TicketError, TicketErrorKind};
 
 /// Puts this CAS's own credentials on a request to a second CAS.
 ///
@@ -45,13 +50,71 @@ pub struct Unauthenticated<'r> {
 pub enum Authentication {
     /// The headers are in place, or can't be had.
     Now(Result<(), CredentialsError>),
-    /// The headers to set will be known later: a ticket is being asked for.
-    Later(LaterHeaders),
+    /// They will be known later: a ticket is being asked for.
+    Later(LaterProof),
 }
 
-/// Headers that take a while.
-pub type LaterHeaders =
-    Pin<Box<dyn Future<Output = Result<Vec<(HeaderName, HeaderValue)>, CredentialsError>> + Send>>;
+/// A proof that takes a while.
+pub type LaterProof = Pin<Box<dyn Future<Output = Result<Proof, CredentialsError>> + Send>>;
+
+/// What the request is to show, and what its answer has to show in turn.
+pub struct Proof {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    check: AnswerCheck,
+}
+
+impl Proof {
+    /// Headers to set on the request.
+    #[must_use]
+    pub fn new(headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self {
+            headers,
+            check: AnswerCheck::default(),
+        }
+    }
+
+    /// Judges the headers of the answer, before anything is done with it; with an error it is not used. Not asked
+    /// about 401 and 407, which are a refusal anyway.
+    #[must_use]
+    pub fn checking_answer<F>(mut self, check: F) -> Self
+    where
+        F: FnOnce(&HeaderMap) -> Result<(), CredentialsError> + Send + 'static,
+    {
+        self.check = AnswerCheck(Some(Box::new(check)));
+        self
+    }
+
+    /// Puts the headers where they belong, and gives what is to be asked about the answer.
+    pub(crate) fn show(self, headers: &mut HeaderMap) -> AnswerCheck {
+        headers.extend(self.headers);
+        self.check
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(..)")
+    }
+}
+
+/// Judges the answer to an authenticated request.
+#[derive(Default)]
+pub(crate) struct AnswerCheck(Option<BoxedCheck>);
+
+type BoxedCheck = Box<dyn FnOnce(&HeaderMap) -> Result<(), CredentialsError> + Send>;
+
+impl AnswerCheck {
+    pub(crate) fn check<B>(self, answer: &Response<B>) -> Result<(), CredentialsError> {
+        let refused = matches!(
+            answer.status(),
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        );
+        match self.0 {
+            Some(check) if !refused => check(answer.headers()),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl fmt::Debug for Authentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +125,8 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// Why there are no credentials to send; event 71. Worded to fit after "failed to".
+/// Why there are no credentials to send, or why those of the answer are not good; event 71. Worded to fit after
+/// "failed to"; the cause is its source.
 #[derive(Debug)]
 pub struct CredentialsError(BoxError);
 
@@ -75,7 +139,8 @@ impl CredentialsError {
 
 impl fmt::Display for CredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "get credentials for the second CAS: {}", self.0)
+        // Whoever logs it adds the source.
+        f.write_str("show this server's credentials to the second CAS")
     }
 }
 

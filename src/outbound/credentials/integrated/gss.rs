@@ -1,0 +1,88 @@
+//! The calls of the Kerberos library. Each may block for as long as a KDC is silent.
+
+use std::{fmt, sync::Arc};
+
+use libgssapi::{
+    context::{ClientCtx, CtxFlags, SecurityContext},
+    credential::{Cred, CredUsage},
+    error::Error,
+    name::Name,
+    oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL, OidSet},
+};
+
+use super::TicketError;
+
+/// The account of this CAS, and once it has been used, its tickets.
+pub(super) struct Account {
+    name: Option<Arc<str>>,
+    tickets: Option<Cred>,
+}
+
+impl Account {
+    pub(super) fn new(name: Option<Arc<str>>) -> Self {
+        Self {
+            name,
+            tickets: None,
+        }
+    }
+
+    /// A token for `service`, whose ticket is asked for unless it is in the cache.
+    pub(super) fn token(&mut self, service: &str) -> Result<(Handshake, Vec<u8>), TicketError> {
+        let failed = |error: Error| TicketError::from_library(service, error);
+        let tickets = match &self.tickets {
+            Some(tickets) => tickets.clone(),
+            None => self.acquire().map_err(failed)?,
+        };
+        let target = Name::new(service.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).map_err(failed)?;
+        // Kerberos itself and not the library's SPNEGO, which would offer NTLM where a plug-in for it is installed.
+        let mut context = ClientCtx::new(
+            Some(tickets.clone()),
+            target,
+            CtxFlags::GSS_C_MUTUAL_FLAG,
+            Some(GSS_MECH_KRB5),
+        );
+        let token = context.step(None, None).map_err(failed)?;
+        let token = token.ok_or_else(|| TicketError::no_token(service))?;
+        self.tickets = Some(tickets);
+        let handshake = Handshake {
+            context,
+            service: service.into(),
+        };
+        Ok((handshake, token.to_vec()))
+    }
+
+    fn acquire(&self) -> Result<Cred, Error> {
+        let name = match &self.name {
+            Some(name) => Some(Name::new(name.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL))?),
+            None => None,
+        };
+        let kerberos = OidSet::singleton(GSS_MECH_KRB5)?;
+        Cred::acquire(name.as_ref(), None, CredUsage::Initiate, Some(&kerberos))
+    }
+}
+
+/// A token sent, waiting for the server's own.
+pub(super) struct Handshake {
+    context: ClientCtx,
+    service: Box<str>,
+}
+
+impl Handshake {
+    /// Checks the server's token; asks nobody.
+    pub(super) fn finish(mut self, reply: &[u8]) -> Result<(), TicketError> {
+        match self.context.step(Some(reply), None) {
+            Ok(None) if self.context.is_complete() => Ok(()),
+            Ok(_) => Err(TicketError::not_mutual(
+                &self.service,
+                "it wants another round",
+            )),
+            Err(error) => Err(TicketError::not_mutual(&self.service, error)),
+        }
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handshake(..)")
+    }
+}
