@@ -66,6 +66,7 @@ impl fmt::Debug for Verdict {
 pub struct VerifiedCaller {
     name: Arc<str>,
     body: Body,
+    proof: Option<HeaderValue>,
 }
 
 /// What the proof says about the body of the request.
@@ -91,6 +92,7 @@ impl VerifiedCaller {
         Self {
             name: name.into(),
             body: Body::OfTheConnection,
+            proof: None,
         }
     }
 
@@ -102,7 +104,20 @@ impl VerifiedCaller {
         Self {
             name: name.into(),
             body: body_digest.map_or(Body::NotSigned, Body::Digest),
+            proof: None,
         }
+    }
+
+    /// By which the caller may know us in turn (mutual authentication): a `WWW-Authenticate` value that goes with the
+    /// answer, whatever that is.
+    #[must_use]
+    pub fn answered_with(mut self, proof: HeaderValue) -> Self {
+        self.proof = Some(proof);
+        self
+    }
+
+    pub(super) fn take_proof(&mut self) -> Option<HeaderValue> {
+        self.proof.take()
     }
 
     /// The caller's name.
@@ -151,7 +166,8 @@ pub struct NotVerified {
 pub enum NotVerifiedKind {
     /// The request shows no credentials of a CAS: most likely an ordinary client. Answered 403.
     NoCredentials,
-    /// It shows some, and they are not good. Answered 403, the same way.
+    /// It shows some, and they are not good. Answered 403, the same way; or 401 where that is what this verifier says
+    /// to those who show none, see [`NotVerified::with_challenge`].
     Refused,
     /// It cannot be judged now, through no fault of its own. Answered 503, so that the first CAS tries another.
     Unavailable,
@@ -191,6 +207,14 @@ impl NotVerified {
                 "caller has to answer a challenge",
             )
         }
+    }
+
+    /// The caller is told to answer this `WWW-Authenticate` value, with 401: what a verifier that challenges says to
+    /// everyone, so that no refusal differs from a challenge.
+    #[must_use]
+    pub fn with_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.challenges.push(challenge);
+        self
     }
 
     /// What kind of refusal it is.

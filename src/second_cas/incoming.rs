@@ -113,16 +113,24 @@ fn too_large_answer(what: HeadTooLarge) -> Answered {
     }
 }
 
-/// The same 403 whatever was wrong, whoever is asked for, and whatever we keep.
+/// The same answer whatever was wrong, whoever is asked for, and whatever we keep.
 fn refuse(config: &Config, why: NotVerified) -> Answer {
     config.caller_log.not_verified(&why);
     match why.kind() {
-        NotVerifiedKind::NoCredentials | NotVerifiedKind::Refused => {
-            Answered::CallerNotVerified.into()
-        }
         NotVerifiedKind::Unavailable => Answered::VerifierUnavailable.into(),
-        NotVerifiedKind::Challenge => Answer::challenge(why.into_challenges()),
+        NotVerifiedKind::NoCredentials | NotVerifiedKind::Refused | NotVerifiedKind::Challenge => {
+            refusal(why)
+        }
     }
+}
+
+fn refusal(why: NotVerified) -> Answer {
+    let kind = why.kind();
+    let challenges = why.into_challenges();
+    if challenges.is_empty() && kind != NotVerifiedKind::Challenge {
+        return Answered::CallerNotVerified.into();
+    }
+    Answer::challenge(challenges)
 }
 
 fn door(config: &Config, uri: &Uri) -> Door {

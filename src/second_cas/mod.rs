@@ -63,6 +63,8 @@ mod incoming;
 mod layer;
 mod log;
 mod login;
+#[cfg(feature = "negotiate")]
+mod machine_accounts;
 mod mutual_tls;
 #[cfg(feature = "signatures")]
 mod nonces;
@@ -80,6 +82,8 @@ pub use answer::Answered;
 pub use body::ResponseBody;
 pub use caller::{NotVerified, NotVerifiedKind, Verdict, VerifiedCaller, VerifyCaller};
 pub use layer::SecondCasLayer;
+#[cfg(feature = "negotiate")]
+pub use machine_accounts::{ChannelBinding, MachineAccounts, NotUsable};
 pub use mutual_tls::{ClientCertificates, PeerCertificate};
 pub use proxied::Proxied;
 pub use service::{ResponseFuture, SecondCas};

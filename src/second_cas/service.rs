@@ -9,8 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, Response,
-    header::{AUTHORIZATION, HeaderMap},
+    HeaderValue, Request, Response,
+    header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE},
     request::Parts,
 };
 use http_body::Body;
@@ -67,6 +67,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
+        let mut proof = None;
         let state = match incoming::look(&self.config, &parts) {
             FirstLook::Answered(answer) => State::answered(answer),
             FirstLook::Direct => serve(
@@ -77,7 +78,8 @@ where
                 body,
             ),
             FirstLook::ForCas(door) => match self.config.verifier.verify(&parts) {
-                Verdict::Now(verdict) => {
+                Verdict::Now(mut verdict) => {
+                    proof = take_proof(&mut verdict);
                     judge(&self.inner, verdict, door, &self.config, parts, body)
                 }
                 Verdict::Later(verdict) => State::Verifying {
@@ -88,7 +90,7 @@ where
                 },
             },
         };
-        ResponseFuture { state }
+        ResponseFuture { state, proof }
     }
 }
 
@@ -100,6 +102,8 @@ pin_project! {
     {
         #[pin]
         state: State<S, B>,
+        // By which the caller knows us in turn.
+        proof: Option<HeaderValue>,
     }
 }
 
@@ -141,16 +145,17 @@ where
     type Output = Result<Response<ResponseBody<RB>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let this = self.project();
+        let (mut state, proof) = (this.state, this.proof);
         loop {
             let next = match state.as_mut().project() {
                 StateProjection::Serving { response } => {
                     return response
                         .poll(cx)
-                        .map_ok(|response| response.map(ResponseBody::inner));
+                        .map_ok(|response| show(proof, response.map(ResponseBody::inner)));
                 }
                 StateProjection::Answered { answer } => match answer.take() {
-                    Some(answer) => return Poll::Ready(Ok(answer.into_response())),
+                    Some(answer) => return Poll::Ready(Ok(show(proof, answer.into_response()))),
                     // Polled after it was ready, which nobody may.
                     None => return Poll::Pending,
                 },
@@ -161,7 +166,8 @@ where
                     config,
                     waiting,
                 } => {
-                    let verdict = ready!(verdict.as_mut().poll(cx));
+                    let mut verdict = ready!(verdict.as_mut().poll(cx));
+                    *proof = take_proof(&mut verdict);
                     let Some((inner, parts, body)) = waiting.take() else {
                         return Poll::Pending;
                     };
@@ -180,6 +186,18 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
+}
+
+/// Taken from the verdict, so that nothing keeps it longer than the answer takes.
+fn take_proof(verdict: &mut Result<VerifiedCaller, NotVerified>) -> Option<HeaderValue> {
+    verdict.as_mut().ok().and_then(VerifiedCaller::take_proof)
+}
+
+fn show<RB>(proof: &mut Option<HeaderValue>, mut response: Response<RB>) -> Response<RB> {
+    if let Some(proof) = proof.take() {
+        response.headers_mut().append(WWW_AUTHENTICATE, proof);
+    }
+    response
 }
 
 fn judge<S, B>(

@@ -1,0 +1,219 @@
+//! Callers known by their accounts, by Kerberos under the scheme `Negotiate`.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use super::{NotVerified, Verdict, VerifiedCaller, VerifyCaller};
+use crate::wire::negotiate::{CHALLENGE, NotKerberos, Offer};
+
+mod acceptor;
+mod principal;
+
+use self::{acceptor::Acceptor, principal::Principal};
+
+/// Verifies callers by Integrated Windows authentication: trusts the accounts that are named, and no other of the
+/// domain. Kerberos alone; NTLM is refused wherever it stands.
+///
+/// ```no_run
+/// use cas_proxy::second_cas::{MachineAccounts, SecondCasLayer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let callers = MachineAccounts::serving("HTTP/dallas.fourthcoffee.com@FOURTHCOFFEE.COM", "DALLAS$@FOURTHCOFFEE.COM")?
+///     .trust("SEATTLE$@FOURTHCOFFEE.COM")?;
+/// let layer = SecondCasLayer::new(callers);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The environment
+/// The key of the service is read from the keytab that `KRB5_KTNAME` names (`/etc/krb5.keytab` if it names none). A
+/// token serves once: the library's replay cache sees to that, as long as `KRB5RCACHENAME` does not turn it off.
+///
+/// # What is refused
+/// Every refusal is the same 401 with `WWW-Authenticate: Negotiate`, to those without credentials too. Refused is:
+/// another scheme, another mechanism, a ticket for another service, an account that isn't named, this server's own
+/// account and its service (a token reflected), a token seen before, and one bound to another connection.
+///
+/// # What it vouches for
+/// The connection on which the token came, as TLS protects it: a token says nothing about the request. Without TLS
+/// whoever sees a request may change it.
+///
+/// A connection's [`ChannelBinding`], if it is among the extensions of the request, is compared with the token's, so
+/// that a token can't be passed on over another connection. Clients that send none are taken all the same, unless
+/// [`require_channel_binding`](Self::require_channel_binding) is set.
+///
+/// # What is missing
+/// Members of a group can't be trusted by naming the group: each account is to be named.
+#[derive(Clone)]
+pub struct MachineAccounts {
+    acceptor: Arc<Acceptor>,
+    own: [Principal; 2],
+    trusted: Vec<Principal>,
+    require_channel_binding: bool,
+    calls: Arc<Semaphore>,
+}
+
+impl MachineAccounts {
+    /// Takes tickets for `service`, on the server whose account is `own_account`; trusts nobody yet. The keytab is
+    /// looked at here.
+    ///
+    /// # Errors
+    /// If either is no full name, with its realm; or if the keytab can't be read or has no key for `service`.
+    pub fn serving(service: &str, own_account: &str) -> Result<Self, NotUsable> {
+        let service = Principal::new(service)?;
+        Ok(Self {
+            acceptor: Arc::new(Acceptor::new(service.as_str())?),
+            own: [service, Principal::new(own_account)?],
+            trusted: Vec::new(),
+            require_channel_binding: false,
+            calls: Arc::new(Semaphore::new(CALLS)),
+        })
+    }
+
+    /// Trusts one more account, such as `SEATTLE$@FOURTHCOFFEE.COM`, to speak for every user. The account is compared
+    /// in any case, as Active Directory does, its realm exactly.
+    ///
+    /// # Errors
+    /// If it is no full name, with its realm; or if it is this server's own.
+    pub fn trust(mut self, account: &str) -> Result<Self, NotUsable> {
+        let account = Principal::new(account)?;
+        if self.own.contains(&account) {
+            return Err(NotUsable::own_account(account.as_str()));
+        }
+        self.trusted.push(account);
+        Ok(self)
+    }
+
+    /// Takes no token that isn't bound to the connection it comes on. The acceptor has to give every request the
+    /// [`ChannelBinding`] of its connection, and first CASs have to send bound tokens, which this crate's own does not.
+    #[must_use]
+    pub fn require_channel_binding(mut self) -> Self {
+        self.require_channel_binding = true;
+        self
+    }
+
+    fn judge(
+        &self,
+        offer: &Offer,
+        binding: Option<&ChannelBinding>,
+    ) -> Result<VerifiedCaller, NotVerified> {
+        let accepted = self
+            .acceptor
+            .accept(offer.token(), binding.map(ChannelBinding::bytes))
+            .map_err(refused)?;
+        if self.own.iter().any(|own| own.is(&accepted.client)) {
+            return Err(refused("the caller shows this server's own account"));
+        }
+        let trusted = self
+            .trusted
+            .iter()
+            .find(|account| account.is(&accepted.client));
+        let Some(trusted) = trusted else {
+            return Err(refused("the caller's account is not among those trusted"));
+        };
+        if self.require_channel_binding && !(binding.is_some() && accepted.bound) {
+            return Err(refused("the token is not bound to its connection"));
+        }
+        let proof = offer.accepted(accepted.reply.as_deref());
+        Ok(VerifiedCaller::vouched_for(trusted.shared()).answered_with(proof))
+    }
+}
+
+impl VerifyCaller for MachineAccounts {
+    //= src/docs/protocol.md#login-caller
+    fn verify(&self, request: &Parts) -> Verdict {
+        let offer = match offer(&request.headers) {
+            Ok(Some(offer)) => offer,
+            Ok(None) => return Verdict::Now(Err(NotVerified::challenge(vec![CHALLENGE]))),
+            Err(why) => return Verdict::Now(Err(refused(why.to_string()))),
+        };
+        let (this, binding) = (self.clone(), request.extensions.get().cloned());
+        // The replay cache is a file.
+        Verdict::Later(Box::pin(async move {
+            let call = Arc::clone(&this.calls).acquire_owned().await;
+            spawn_blocking(move || {
+                let _call = call;
+                this.judge(&offer, binding.as_ref())
+            })
+            .await
+            .unwrap_or_else(|_| Err(refused("the call of the Kerberos library was abandoned")))
+        }))
+    }
+}
+
+impl fmt::Debug for MachineAccounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MachineAccounts")
+            .field("own", &self.own)
+            .field("trusted", &self.trusted)
+            .field("require_channel_binding", &self.require_channel_binding)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token has to be bound to, if it is bound to anything: the server's certificate on this connection (RFC 5929,
+/// `tls-server-end-point`). Whatever accepts connections puts it among the extensions of each request.
+#[derive(Clone)]
+pub struct ChannelBinding(Arc<[u8]>);
+
+impl ChannelBinding {
+    /// From the hash of the certificate in DER that this server shows on the connection. The hash function is that of
+    /// the certificate's signature, SHA-256 where that is MD5 or SHA-1.
+    #[must_use]
+    pub fn tls_server_end_point(certificate_hash: &[u8]) -> Self {
+        Self([b"tls-server-end-point:", certificate_hash].concat().into())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ChannelBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChannelBinding(..)")
+    }
+}
+
+/// Why [`MachineAccounts`] can't be set up so. Worded to fit after "failed to".
+#[derive(Debug)]
+pub struct NotUsable(String);
+
+impl NotUsable {
+    fn new(text: impl fmt::Display) -> Self {
+        Self(format!("set up Integrated Windows authentication: {text}"))
+    }
+
+    fn own_account(name: &str) -> Self {
+        Self::new(format_args!(
+            "{name} is this server's own account, and not to be trusted"
+        ))
+    }
+}
+
+impl fmt::Display for NotUsable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotUsable {}
+
+/// The one token of a request.
+fn offer(headers: &HeaderMap) -> Result<Option<Offer>, NotKerberos> {
+    let mut lines = headers.get_all(AUTHORIZATION).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => Offer::read(line).map(Some),
+        (Some(_), Some(_)) => Err(NotKerberos::Malformed),
+    }
+}
+
+fn refused(why: impl Into<std::borrow::Cow<'static, str>>) -> NotVerified {
+    NotVerified::refused(why).with_challenge(CHALLENGE)
+}
+
+/// Calls at a time, of a tenth of a millisecond each.
+const CALLS: usize = 8;
