@@ -1,0 +1,143 @@
+//! Our first CAS: at Apache, which somebody else has written, and at our second CAS.
+
+use std::sync::{Arc, Mutex};
+
+use cas_proxy::outbound::credentials::Integrated;
+use http::header::WWW_AUTHENTICATE;
+
+use crate::{
+    company::{
+        SEATTLE as SEATTLE_ACCOUNT, first_cas, first_user, listen, second_cas, visit, visit_at,
+    },
+    support,
+    surroundings::{SEATTLE, home, read, tickets},
+};
+
+//= src/docs/protocol.md#hop-kerberos
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn apache_knows_our_account_and_no_request_is_wasted() {
+    SEATTLE.run(
+        "outgoing::apache_knows_our_account_and_no_request_is_wasted",
+        || async {
+            let ours = |log: &str| {
+                log.lines()
+                    .filter(|line| line.ends_with(" /owa/counted.html"))
+                    .count()
+            };
+            let before = ours(&read("access.log"));
+            let layer = first_cas(
+                &["http://localhost:18090/owa"],
+                Integrated::new().require_mutual(),
+            );
+            for _ in 0..20 {
+                let (status, text, failure) =
+                    visit_at(&layer, first_user(0), "/owa/counted.html").await;
+                assert_eq!(
+                    (status, text.as_str()),
+                    (200, "mail of Apache\n"),
+                    "{failure:?}"
+                );
+            }
+            let log = read("access.log");
+            assert_eq!(ours(&log), before + 20);
+            let expected = format!("200 {SEATTLE_ACCOUNT} /owa/counted.html");
+            assert_eq!(
+                log.lines().filter(|line| **line == *expected).count(),
+                ours(&log)
+            );
+        },
+    );
+}
+
+//= src/docs/protocol.md#hop-kerberos
+//= src/docs/protocol.md#login-caller
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn ten_thousand_requests_of_a_hundred_users_reach_our_second_cas_each_as_its_user() {
+    let test =
+        "outgoing::ten_thousand_requests_of_a_hundred_users_reach_our_second_cas_each_as_its_user";
+    SEATTLE.run(test, || async {
+        let internal = listen(second_cas(), |_| ()).await;
+        let layer = first_cas(&[&internal], Integrated::new().require_mutual());
+        let started = std::time::Instant::now();
+        let one_by_one = |user: u32| {
+            let layer = layer.clone();
+            async move {
+                let expected = format!(
+                    "mail of {} by {SEATTLE_ACCOUNT}",
+                    support::user(user).user()
+                );
+                for _ in 0..100 {
+                    let (status, text, failure) = visit(&layer, user).await;
+                    assert_eq!((status, &text), (200, &expected), "{failure:?}");
+                }
+            }
+        };
+        let users: Vec<_> = (0..100)
+            .map(|user| tokio::spawn(one_by_one(first_user(0) + user)))
+            .collect();
+        for user in users {
+            user.await.unwrap();
+        }
+        println!(
+            "figure: 10,000 requests of 100 users in {:?}",
+            started.elapsed()
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn tickets_that_serve_no_more_are_replaced_from_the_keytab() {
+    let test = "outgoing::tickets_that_serve_no_more_are_replaced_from_the_keytab";
+    SEATTLE.run(test, || async move {
+        let layer = first_cas(&["http://localhost:18090/owa"], Integrated::new());
+        for _ in 0..3 {
+            let (status, _, failure) = visit(&layer, first_user(0)).await;
+            assert_eq!(status, 200, "{failure:?}");
+            std::fs::remove_file(home().join(tickets(test))).unwrap();
+        }
+    });
+}
+
+//= src/docs/protocol.md#hop-kerberos
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn a_server_that_can_not_prove_to_be_the_one_is_not_believed() {
+    SEATTLE.run(
+        "outgoing::a_server_that_can_not_prove_to_be_the_one_is_not_believed",
+        || async {
+            // Shows the first proof again and again, which fits the first request alone.
+            let first = Arc::new(Mutex::new(None));
+            let internal = listen(second_cas(), move |headers| {
+                let mut first = first.lock().unwrap();
+                let proof = first.get_or_insert_with(|| headers[WWW_AUTHENTICATE].clone());
+                headers.insert(WWW_AUTHENTICATE, proof.clone());
+            })
+            .await;
+            let (status, _, failure) =
+                visit(&first_cas(&[&internal], Integrated::new()), first_user(0)).await;
+            let failure = failure.unwrap();
+            assert_eq!(status, 502);
+            assert!(
+                failure.contains("dallas1") && failure.contains("mutual authentication failed"),
+                "{failure}"
+            );
+            println!("figure: failed to {failure}");
+
+            // Shows none.
+            let internal = listen(second_cas(), |headers| {
+                headers.remove(WWW_AUTHENTICATE);
+            })
+            .await;
+            let (status, _, _) =
+                visit(&first_cas(&[&internal], Integrated::new()), first_user(0)).await;
+            assert_eq!(status, 200);
+            let strict = first_cas(&[&internal], Integrated::new().require_mutual());
+            let (status, _, failure) = visit(&strict, first_user(0)).await;
+            assert_eq!(status, 502);
+            assert!(failure.unwrap().contains("it shows nothing"));
+        },
+    );
+}

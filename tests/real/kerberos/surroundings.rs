@@ -1,0 +1,104 @@
+//! The environment that the Kerberos library reads. It belongs to a process, so each test runs in one of its own.
+
+use std::{env, path::PathBuf, process::Command};
+
+/// What a process finds around it.
+#[derive(Clone, Copy)]
+pub struct Surroundings {
+    config: &'static str,
+    client_keytab: &'static str,
+    clock: Option<&'static str>,
+}
+
+/// The first CAS, with everything in order.
+pub const SEATTLE: Surroundings = Surroundings {
+    config: "krb5.conf",
+    client_keytab: "seattle.keytab",
+    clock: None,
+};
+
+impl Surroundings {
+    /// Reads another `krb5.conf`.
+    pub const fn config(mut self, file: &'static str) -> Self {
+        self.config = file;
+        self
+    }
+
+    /// Is another account.
+    pub const fn client_keytab(mut self, file: &'static str) -> Self {
+        self.client_keytab = file;
+        self
+    }
+
+    /// Has a clock that is off.
+    pub const fn clock(mut self, offset: &'static str) -> Self {
+        self.clock = Some(offset);
+        self
+    }
+
+    /// Runs the test of this name, which is the one that asks, in a process with these surroundings.
+    pub fn run<F: Future<Output = ()>>(self, test: &str, body: impl FnOnce() -> F) {
+        if env::var_os(INSIDE).is_some() {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
+            return runtime.unwrap().block_on(body());
+        }
+        assert!(
+            home().join("krb5.conf").exists(),
+            "run tests/real/kerberos/realm.sh up"
+        );
+        let program = env::current_exe().unwrap();
+        let mut command = match self.clock {
+            None => Command::new(program),
+            Some(offset) => {
+                let mut faked = Command::new("faketime");
+                faked.args(["-f", offset]).arg(program);
+                faked
+            }
+        };
+        let file = |name: &str| format!("FILE:{}", home().join(name).display());
+        let own = test.replace("::", "-");
+        let _ = std::fs::remove_file(home().join(tickets(test)));
+        let output = command
+            .args([test, "--exact", "--ignored", "--nocapture"])
+            .env(INSIDE, "1")
+            .env("KRB5_CONFIG", home().join(self.config))
+            .env("KRB5_CLIENT_KTNAME", file(self.client_keytab))
+            .env("KRB5_KTNAME", file("dallas.keytab"))
+            .env("KRB5CCNAME", file(&tickets(test)))
+            .env(
+                "KRB5RCACHENAME",
+                format!("file2:{}", home().join(own + ".rcache").display()),
+            )
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}{complained}"
+        );
+        for line in said.lines().filter_map(|line| line.split_once("figure: ")) {
+            println!("{}", line.1);
+        }
+    }
+}
+
+/// Where the tickets of a test are kept.
+pub fn tickets(test: &str) -> String {
+    test.replace("::", "-") + ".tickets"
+}
+
+/// Where the realm keeps its files.
+pub fn home() -> PathBuf {
+    env::temp_dir().join("cas-proxy-kerberos")
+}
+
+/// Reads one of them.
+pub fn read(file: &str) -> String {
+    std::fs::read_to_string(home().join(file)).unwrap()
+}
+
+const INSIDE: &str = "CAS_PROXY_INSIDE";
