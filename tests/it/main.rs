@@ -18,6 +18,7 @@ mod failures;
 mod first_cas;
 mod gate;
 mod gateway;
+mod inner_services;
 mod outcomes;
 mod protocol;
 mod second_hop;
