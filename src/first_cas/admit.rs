@@ -81,24 +81,32 @@ fn ask(config: &Config, parts: &Parts) -> Result<Option<Asked>, Refused> {
         .map_err(|error| Refused::at_the_door(Page::BadRequest, error))?;
     match path.kind() {
         //= src/docs/protocol.md#scope
-        //= src/docs/protocol.md#static-local
-        Kind::OutOfScope | Kind::StaticLocal => return Ok(None),
+        Kind::OutOfScope => {
+            return hop_by_hop::check_passing(parts).map_or_else(refuse, |()| Ok(None));
+        }
         //= src/docs/protocol.md#login-caller
         Kind::ProxyLogon | Kind::Ping => {
             let cause = "an internal path was asked for by no CAS";
             return Err(Refused::at_the_door(Page::RefusedCaller, cause));
         }
-        Kind::Mailbox => {}
+        Kind::StaticLocal | Kind::Mailbox => {}
     }
     if let Err(error) = hop_by_hop::check_request(&parts.method, uri, parts.version, &parts.headers)
     {
-        let page = match error {
-            hop_by_hop::BadRequest::Method => Page::UnsupportedMethod,
-            _ => Page::BadRequest,
-        };
-        return Err(Refused::at_the_door(page, error));
+        return refuse(error);
     }
-    let Some(user) = (config.identify)(parts) else {
+    //= src/docs/protocol.md#static-local
+    if path.kind() == Kind::StaticLocal {
+        return Ok(None);
+    }
+    let from_cas = parts.extensions.get::<mark::FromCas>().is_some();
+    let user = if from_cas {
+        // Nothing that came along, a cookie say, may name another user than the verified CAS did.
+        parts.extensions.get().cloned()
+    } else {
+        (config.identify)(parts)
+    };
+    let Some(user) = user else {
         return Err(Refused::identity_missing());
     };
     //= src/docs/protocol.md#decide-explicit-logon
@@ -111,8 +119,16 @@ fn ask(config: &Config, parts: &Parts) -> Result<Option<Asked>, Refused> {
         key,
         owa_path: path.is_owa(),
         explicit_segment: path.explicit_segment().map(Box::from),
-        from_cas: parts.extensions.get::<mark::FromCas>().is_some(),
+        from_cas,
     }))
+}
+
+fn refuse(error: hop_by_hop::BadRequest) -> Result<Option<Asked>, Refused> {
+    let page = match error {
+        hop_by_hop::BadRequest::Method => Page::UnsupportedMethod,
+        _ => Page::BadRequest,
+    };
+    Err(Refused::at_the_door(page, error))
 }
 
 /// The URI as the client sent it, before a router stripped a prefix.

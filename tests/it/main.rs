@@ -11,6 +11,7 @@
 
 mod active_directory;
 mod architecture;
+mod attack;
 mod cached_lookup;
 mod credentials;
 mod decision_table;

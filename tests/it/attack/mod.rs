@@ -1,0 +1,6 @@
+//! People who do not belong here, trying to get in.
+
+mod chain;
+mod framing;
+mod identity;
+mod oracle;
