@@ -236,10 +236,12 @@ async fn a_domain_controller_that_dies_fails_no_cached_user() {
     assert_eq!(request(&anna).await, StatusCode::OK);
 
     script("start").await;
+    let started = Instant::now();
     eventually("it is asked again", async || {
         request(&ivan).await == StatusCode::OK
     })
     .await;
+    println!("asked again {:?} after it was back", started.elapsed());
     directory.refresh().await.unwrap();
     assert!(directory.topology_age().failing_for.is_none());
     stop.store(true, Ordering::Relaxed);

@@ -129,6 +129,18 @@ impl Administrator {
         Sid::from_bytes(&value).unwrap()
     }
 
+    async fn add(&mut self, entry: &str, attributes: &[(&str, &str)]) {
+        let attributes = attributes
+            .iter()
+            .map(|(name, value)| (*name, [*value].into()));
+        let added = self.0.add(entry, attributes.collect()).await;
+        added.unwrap().success().unwrap();
+    }
+
+    async fn delete(&mut self, entry: &str) {
+        self.0.delete(entry).await.unwrap().success().unwrap();
+    }
+
     async fn replace(&mut self, entry: &str, attribute: &str, value: &str) {
         let change = ldap3::Mod::Replace(attribute, std::iter::once(value).collect());
         let changed = self.0.modify(entry, vec![change]).await;
@@ -138,7 +150,12 @@ impl Administrator {
 
 /// Where a server's mailboxes are.
 fn database(server: &str) -> String {
+    let server = entry_of(server);
+    format!("CN=Mailbox Database,CN=First Storage Group,CN=InformationStore,{server}")
+}
+
+fn entry_of(server: &str) -> String {
     format!(
-        "CN=Mailbox Database,CN=First Storage Group,CN=InformationStore,CN={server},CN=Servers,CN=Exchange Administrative Group (FYDIBOHF23SPDLT),CN=Administrative Groups,CN=Fourth Coffee,CN=Microsoft Exchange,CN=Services,CN=Configuration,{BASE}"
+        "CN={server},CN=Servers,CN=Exchange Administrative Group (FYDIBOHF23SPDLT),CN=Administrative Groups,CN=Fourth Coffee,CN=Microsoft Exchange,CN=Services,CN=Configuration,{BASE}"
     )
 }

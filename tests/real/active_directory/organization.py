@@ -59,6 +59,7 @@ USERS = [
     ("ivan", "SEA-MBX-01", ["smtp:info@fourthcoffee.test"]),
     ("irma", "DAL-MBX-01", ["smtp:info@fourthcoffee.test"]),
     ("jan", "GONE-MBX-01", []),  # On a server that is no longer in the directory.
+    ("lena", "NEW-MBX-01", []),  # On a server that a test adds.
     ("mia", "SEA-MBX-01", []),  # Moved about by the tests.
     ("o'hara (1)*", "DAL-MBX-01", []),
     ("nils", None, []),

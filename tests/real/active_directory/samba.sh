@@ -96,16 +96,23 @@ stop() {
 }
 
 up() {
-  local file
-  for file in "$here"/*.{py,sh}; do
-    # Also if there is none yet.
-    [[ $snapshot -nt $file ]] || { "$here/samba.sh" build && break; }
-  done
+  if [[ ! -f $snapshot ]] || { ((number == 1)) && outdated; }; then
+    "$here/samba.sh" build
+  fi
   stop
   rm -rf "$dc"
   mkdir -p "$dc"
   tar -C "$dc" -I zstd -xf "$snapshot"
   start
+}
+
+# Whether a script is younger than the snapshot. Asked for the first server alone: the others may run beside it.
+outdated() {
+  local file
+  for file in "$here"/*.{py,sh}; do
+    [[ $file -nt $snapshot ]] && return
+  done
+  return 1
 }
 
 case ${1:-} in

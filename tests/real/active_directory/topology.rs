@@ -3,15 +3,19 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use cas_proxy::{
     directory::{ServerName, SiteName, TopologySource},
-    lookup::active_directory::{ActiveDirectory, DirectoryErrorKind},
+    lookup::{
+        Answer, MailboxLookup,
+        active_directory::{ActiveDirectory, DirectoryErrorKind},
+    },
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{SAMBA, at, here, samba};
+use super::{Administrator, SAMBA, address, at, entry_of, here, kind, samba};
 
 #[tokio::test]
 #[ignore = "needs samba"]
@@ -76,6 +80,46 @@ async fn what_is_odd_is_logged_once() {
     assert_eq!(tokyo.len(), 1, "{lines:?}");
     assert!(tokyo[0].contains("event_id=41"), "{tokyo:?}");
     assert!(directory.topology_age().failing_for.is_none());
+}
+
+#[tokio::test]
+#[ignore = "needs samba"]
+//= src/docs/protocol.md#decide-lookup
+async fn a_server_that_is_new_is_found_because_somebody_is_on_it() {
+    let mut administrator = Administrator::sign_in().await;
+    let directory = samba().await;
+    let lena = || directory.locate(address("lena@fourthcoffee.test"));
+    assert_eq!(
+        kind(&lena().await.unwrap_err()),
+        DirectoryErrorKind::UnknownServer
+    );
+
+    let new = entry_of("NEW-MBX-01");
+    let legacy = "/o=Fourth Coffee/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Configuration/cn=Servers/cn=NEW-MBX-01";
+    let attributes = [
+        ("objectClass", "msExchExchangeServer"),
+        ("legacyExchangeDN", legacy),
+        (
+            "msExchServerSite",
+            "CN=Oslo,CN=Sites,CN=Configuration,DC=fourthcoffee,DC=test",
+        ),
+        ("versionNumber", "1912701168"),
+    ];
+    administrator.add(&new, &attributes).await;
+    // A server that is nowhere is not looked for by everyone who asks.
+    assert_eq!(
+        kind(&lena().await.unwrap_err()),
+        DirectoryErrorKind::UnknownServer
+    );
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    let found = lena().await;
+    administrator.delete(&new).await;
+    assert!(
+        matches!(&found, Ok(Answer::Found(mailbox)) if mailbox.site().unwrap().as_str() == "Oslo"),
+        "{found:?}"
+    );
 }
 
 #[derive(Clone, Default)]
