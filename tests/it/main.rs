@@ -12,6 +12,7 @@
 mod active_directory;
 mod architecture;
 mod attack;
+mod axum;
 mod cached_lookup;
 mod credentials;
 mod decision_table;
@@ -22,6 +23,7 @@ mod gateway;
 mod inner_services;
 mod outcomes;
 mod protocol;
+mod readme;
 mod second_hop;
 mod sources;
 mod support;

@@ -12,7 +12,7 @@ mod mailbox;
 #[path = "../../examples/two_sites/recorder.rs"]
 mod recorder;
 #[path = "../../examples/two_sites/report.rs"]
-mod report;
+pub(crate) mod report;
 #[path = "../../examples/two_sites/script.rs"]
 mod script;
 #[path = "../../examples/two_sites/servers.rs"]
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-async fn play() -> Vec<script::Visit> {
+pub(crate) async fn play() -> Vec<script::Visit> {
     let (log, mut exchanges) = mpsc::unbounded_channel();
     let company = servers::open(log).await.unwrap();
     script::play(&company, &mut exchanges).await.unwrap()
