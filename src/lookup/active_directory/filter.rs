@@ -24,11 +24,6 @@ impl Filter {
         Self(format!("({attribute}=*)"))
     }
 
-    /// The number has none of these bits set: `LDAP_MATCHING_RULE_BIT_AND`, and not.
-    pub(super) fn lacks_bit(attribute: &'static str, bit: u32) -> Self {
-        Self(format!("(!({attribute}:1.2.840.113556.1.4.803:={bit}))"))
-    }
-
     pub(super) fn all<const N: usize>(filters: [Self; N]) -> Self {
         Self::joined('&', filters)
     }
@@ -96,11 +91,10 @@ mod tests {
         let filter = Filter::all([
             Filter::equals("objectClass", "user"),
             Filter::any([Filter::sid("objectSid", &sid), Filter::present("homeMDB")]),
-            Filter::lacks_bit("userAccountControl", 2),
         ]);
         assert_eq!(
             filter.as_str(),
-            r"(&(objectClass=user)(|(objectSid=\01\05\00\00\00\00\00\05\15\00\00\00\01\00\00\00\02\00\00\00\03\00\00\00Q\04\00\00)(homeMDB=*))(!(userAccountControl:1.2.840.113556.1.4.803:=2)))"
+            r"(&(objectClass=user)(|(objectSid=\01\05\00\00\00\00\00\05\15\00\00\00\01\00\00\00\02\00\00\00\03\00\00\00Q\04\00\00)(homeMDB=*)))"
         );
         assert!(ldap3::parse_filter(filter.as_str()).is_ok());
     }

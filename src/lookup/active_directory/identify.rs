@@ -25,13 +25,16 @@ impl Shared {
         &self,
         name: &AuthenticatedName,
     ) -> Result<Identity, DirectoryError> {
-        let enabled = Filter::lacks_bit("userAccountControl", ACCOUNT_DISABLED);
-        let found = self.by_name(name, enabled, &["objectSid"]).await?;
+        let found = self.by_name(name, &["objectSid", STATE]).await?;
         let user = match found.as_slice() {
             [] => return Ok(Identity::Unknown),
             [user] => user,
             _ => return Ok(Identity::Ambiguous),
         };
+        // An account whose state is not to be seen is as good as disabled.
+        if user.number(STATE).unwrap_or(DISABLED) & DISABLED != 0 {
+            return Ok(Identity::Unknown);
+        }
         // Computed by the domain controller, and for a search of this one entry alone.
         let groups = Search {
             base: Base::Only(user.name.clone()),
@@ -78,8 +81,10 @@ fn context(
         .map_err(|error| DirectoryError::general(DirectoryErrorKind::Malformed).because(error))
 }
 
-/// Bit of `userAccountControl`.
-const ACCOUNT_DISABLED: u32 = 2;
+const STATE: &str = "userAccountControl";
+
+/// Bit of the state.
+const DISABLED: u32 = 2;
 
 /// Everyone, Network, Authenticated Users, This Organization.
 const OF_EVERY_USER: [(u64, u32); 4] = [(1, 0), (5, 2), (5, 11), (5, 15)];

@@ -47,23 +47,30 @@ impl Shared {
     }
 
     pub(super) async fn locate_by_name(&self, name: &AuthenticatedName) -> Located {
-        let found = self.by_name(name, with_mailbox(), ATTRIBUTES).await;
+        let mut found = self.by_name(name, ATTRIBUTES).await;
+        if let Ok(found) = &mut found {
+            found.retain(|user| {
+                user.text(HOME_DATABASE)
+                    .or(user.text(HOME_SERVER))
+                    .is_some()
+            });
+        }
         self.answer(found).await.map_err(CouldNotAsk::from_source)
     }
 
-    /// People of that name who pass the filter; at most two, which is one too many.
+    /// People of that name; at most two, which is one too many.
+    ///
+    /// Whoever has it as principal name keeps an account of that name from being meant, even if nothing comes of it.
     pub(super) async fn by_name(
         &self,
         name: &AuthenticatedName,
-        filter: Filter,
         attributes: &'static [&'static str],
     ) -> Result<Vec<Entry>, DirectoryError> {
         let domain = |name| self.snapshot.load().domain(name).cloned();
         let (account, domain) = match name.parts() {
             Parts::Principal { user, domain: dns } => {
-                let by_principal = Filter::equals("userPrincipalName", &name.name);
-                let filter = person([by_principal, filter.clone()]);
-                let found = self.search(Base::Users, filter, attributes).await?;
+                let by_principal = person([Filter::equals("userPrincipalName", &name.name)]);
+                let found = self.search(Base::Users, by_principal, attributes).await?;
                 if !found.is_empty() {
                     return Ok(found);
                 }
@@ -74,9 +81,9 @@ impl Shared {
         let Some(domain) = domain else {
             return Ok(Vec::new());
         };
-        let by_account = Filter::equals("sAMAccountName", account);
-        let filter = person([by_account, filter]);
-        self.search(Base::Below(domain), filter, attributes).await
+        let by_account = person([Filter::equals("sAMAccountName", account)]);
+        self.search(Base::Below(domain), by_account, attributes)
+            .await
     }
 
     async fn mailboxes(&self, filter: Filter) -> Result<Vec<Entry>, DirectoryError> {
@@ -128,13 +135,11 @@ fn with_mailbox() -> Filter {
 }
 
 /// Users, and no machines.
-fn person(filters: [Filter; 2]) -> Filter {
-    let [one, other] = filters;
+fn person<const N: usize>(filters: [Filter; N]) -> Filter {
     Filter::all([
         Filter::equals("objectCategory", "person"),
         Filter::equals("objectClass", "user"),
-        one,
-        other,
+        Filter::all(filters),
     ])
 }
 

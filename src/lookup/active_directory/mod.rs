@@ -29,7 +29,7 @@
 //! |---|---|---|
 //! | Where is this user's mailbox? | the users' base, by `objectSid`, and else by `msExchMasterAccountSid` | `homeMDB`, `msExchHomeServerName` |
 //! | Where is the mailbox of this address? | the users' base, by `proxyAddresses` | the same |
-//! | Who is this? ([`identify`](ActiveDirectory::identify)) | by `userPrincipalName` or `sAMAccountName`; then the user's entry | `objectSid`, `tokenGroups` |
+//! | Who is this? ([`identify`](ActiveDirectory::identify)) | by `userPrincipalName` or `sAMAccountName`; then the user's entry | `objectSid`, `userAccountControl`, `tokenGroups` |
 //! | Which servers are there? | the configuration of the forest, for classes `msExchExchangeServer`, `msExchOWAVirtualDirectory`, `msExchProtocolCfgHTTPVirtualDirectory`, `crossRef` | names, sites, roles, versions, URLs, authentication methods |
 //!
 //! The servers are read as one snapshot, in pages, every few minutes and whenever a mailbox is on a server that is not

@@ -65,6 +65,9 @@ USERS = [
     ("nils", None, []),
     ("sales", "LON-MBX-01", []),  # A shared mailbox, linked by a test to a user who has one.
 ]
+# What Samba does not let happen, and Windows did: olga, who is disabled, has pia's account name as principal name.
+CONFUSED = [("olga", None, []), ("pia", "SEA-MBX-01", [])]
+PRINCIPALS = {"olga": "pia", "pia": "pia.p"}
 LINKED = {"hana": (5, 21, 1111111111, 2222222222, 333333333, 1107)}
 # Each within the next one.
 GROUPS = [("Baristas", "CN=bert"), ("Kitchen", "CN=Baristas"), ("Coffee Staff", "CN=Kitchen")]
@@ -153,11 +156,11 @@ def database(name):
 
 def users(ldif):
     known = {name for name, *_ in SERVERS} | {LEGACY_SERVER}
-    for number, (name, mailbox, addresses) in enumerate(USERS):
+    for number, (name, mailbox, addresses) in enumerate(USERS + (CONFUSED if ldif.slapd else [])):
         sam = account(name)
         attributes = {
-            "sAMAccountName": sam, "userPrincipalName": f"{name}@{DNS}", "mail": f"{sam}@{DNS}",
-            "userAccountControl": DISABLED if name in LINKED else ENABLED,
+            "sAMAccountName": sam, "userPrincipalName": f"{PRINCIPALS.get(name, name)}@{DNS}", "mail": f"{sam}@{DNS}",
+            "userAccountControl": DISABLED if name in LINKED or name == "olga" else ENABLED,
         }
         if name in LINKED:
             master = LINKED[name]

@@ -44,6 +44,31 @@ async fn users_are_found_and_identified() {
 
 #[tokio::test]
 #[ignore = "needs slapd"]
+async fn a_principal_name_is_nobody_elses_account_name() {
+    let directory = slapd("ldaps://127.0.0.1:10636").connect().await.unwrap();
+    for (text, known) in [
+        // The principal name of olga, who is disabled and has no mailbox; pia's account name.
+        ("pia@fourthcoffee.test", false),
+        ("pia.p@fourthcoffee.test", true),
+        (r"FOURTHCOFFEE\pia", true),
+    ] {
+        let found = directory.identify(&name(text)).await.unwrap();
+        assert_eq!(
+            matches!(&found, Identity::Known(_)),
+            known,
+            "{text}: {found:?}"
+        );
+        let found = directory.locate_by_name(&name(text)).await.unwrap();
+        assert_eq!(
+            matches!(&found, Answer::Found(_)),
+            known,
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs slapd"]
 async fn two_thousand_servers_come_whole_in_pages_of_any_size() {
     for size in [1000, 3] {
         let directory = slapd("ldaps://127.0.0.1:10636").page_size(size);
@@ -73,8 +98,14 @@ async fn referrals_are_told_and_not_followed() {
 
 #[tokio::test]
 #[ignore = "needs slapd"]
-async fn an_account_that_sees_nothing_is_an_error() {
-    let nobody = slapd("ldaps://127.0.0.1:10636").bind("CN=nobody", PASSWORD);
-    let refused = nobody.connect().await.unwrap_err();
-    assert_eq!(refused.kind(), DirectoryErrorKind::BindRefused);
+async fn an_account_that_sees_no_server_is_an_error() {
+    for (account, expected) in [
+        ("gus", DirectoryErrorKind::Malformed),
+        ("nobody", DirectoryErrorKind::BindRefused),
+    ] {
+        let account = format!("CN={account},CN=Users,{BASE}");
+        let directory = slapd("ldaps://127.0.0.1:10636").bind(account, PASSWORD);
+        let error = directory.connect().await.unwrap_err();
+        assert_eq!(error.kind(), expected, "{error:?}");
+    }
 }

@@ -39,6 +39,9 @@ TLSCertificateKeyFile $certificates/server.key
 sizelimit size=1000 size.prtotal=unlimited
 access to attrs=userPassword by anonymous auth
 access to dn.base="" by * read
+access to dn.subtree="CN=Configuration,DC=fourthcoffee,DC=test"
+  by dn.exact="CN=gus,CN=Users,DC=fourthcoffee,DC=test" search
+  by users read
 access to * by users read
 referral ldap://127.0.0.1:1/
 database mdb
