@@ -43,6 +43,8 @@ impl Exchange {
             Some(Outcome::Proxied { server, .. }) => format!("proxied to {server}"),
             Some(Outcome::BackEnd { server, .. }) => format!("passed on to {server}"),
             Some(Outcome::Redirected { .. }) => "shown a link".to_owned(),
+            Some(Outcome::IdentityNeeded) => "asked who this is".to_owned(),
+            Some(Outcome::LoginAccepted) => "user taken".to_owned(),
             Some(Outcome::Refused(failure)) => match failure.event() {
                 None => "refused".to_owned(),
                 Some(event) => format!("refused, event {}", event.number()),

@@ -6,11 +6,16 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
+use tokio::time::Instant;
+
 use super::ResponseBody;
-use crate::wire::names::{LOGIN_ACCEPTED, NEED_IDENTITY, PING_SUCCEEDED, X_OWA_VERSION};
+use crate::{
+    telemetry::{self, Culprit, Event, Failure, Outcome, Phase},
+    wire::names::{LOGIN_ACCEPTED, NEED_IDENTITY, PING_SUCCEEDED, X_OWA_VERSION},
+};
 
 /// What a [`SecondCas`](super::SecondCas) answered by itself. Among the extensions of the response; a response without
-/// one is the inner service's.
+/// one is the inner service's. Beside it is an [`Outcome`], for layers that count the answers of a first CAS as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answered {
@@ -79,6 +84,33 @@ impl Answered {
         }
     }
 
+    /// The same in the words of both layers.
+    fn outcome(self) -> Outcome {
+        let (culprit, phase) = match self {
+            Self::PingSucceeded => return Outcome::Pinged,
+            Self::LoginAccepted => return Outcome::LoginAccepted,
+            Self::NeedIdentity => return Outcome::IdentityNeeded,
+            Self::CallerNotVerified => {
+                let failure = Failure::new(Culprit::Client, Phase::VerifyCaller);
+                return Outcome::Refused(failure.with_event(Event::CallerNotVerified));
+            }
+            Self::CallerChallenged => (Culprit::Client, Phase::VerifyCaller),
+            Self::VerifierUnavailable => (Culprit::Here, Phase::VerifyCaller),
+            Self::LoginRefused
+            | Self::LoginMalformed
+            | Self::LoginTooLarge
+            | Self::LoginTimedOut => (Culprit::Client, Phase::ReadLogin),
+            Self::LoginNotKept => (Culprit::Here, Phase::ReadLogin),
+            Self::HeadersMalformed
+            | Self::PathMalformed
+            | Self::MethodNotAllowed
+            | Self::TargetTooLong
+            | Self::HeadTooLarge => (Culprit::Client, Phase::Accept),
+            Self::PingWithoutVersion | Self::Misplaced => (Culprit::Here, Phase::Accept),
+        };
+        Outcome::Refused(Failure::new(culprit, phase))
+    }
+
     /// One text a status, so that nothing tells apart what is answered alike.
     fn text(self) -> &'static str {
         match self.status().as_u16() {
@@ -126,7 +158,7 @@ impl Answer {
         answer
     }
 
-    pub(super) fn into_response<RB>(self) -> Response<ResponseBody<RB>> {
+    pub(super) fn into_response<RB>(self, started: Instant) -> Response<ResponseBody<RB>> {
         let text = self.what.text();
         let mut response = Response::new(ResponseBody::answer(Bytes::from_static(text.as_bytes())));
         *response.status_mut() = self.what.status();
@@ -142,6 +174,9 @@ impl Answer {
         if self.what.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        let outcome = self.what.outcome();
+        telemetry::answered_as_second_cas(&outcome, started.elapsed());
+        response.extensions_mut().insert(outcome);
         response.extensions_mut().insert(self.what);
         response
     }

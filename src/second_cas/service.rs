@@ -15,6 +15,7 @@ use http::{
 };
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
@@ -66,6 +67,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let started = Instant::now();
         let (parts, body) = request.into_parts();
         let mut proof = None;
         let state = match incoming::look(&self.config, &parts) {
@@ -90,7 +92,11 @@ where
                 },
             },
         };
-        ResponseFuture { state, proof }
+        ResponseFuture {
+            state,
+            proof,
+            started,
+        }
     }
 }
 
@@ -104,6 +110,7 @@ pin_project! {
         state: State<S, B>,
         // By which the caller knows us in turn.
         proof: Option<HeaderValue>,
+        started: Instant,
     }
 }
 
@@ -155,7 +162,9 @@ where
                         .map_ok(|response| show(proof, response.map(ResponseBody::inner)));
                 }
                 StateProjection::Answered { answer } => match answer.take() {
-                    Some(answer) => return Poll::Ready(Ok(show(proof, answer.into_response()))),
+                    Some(answer) => {
+                        return Poll::Ready(Ok(show(proof, answer.into_response(*this.started))));
+                    }
                     // Polled after it was ready, which nobody may.
                     None => return Poll::Pending,
                 },

@@ -20,12 +20,7 @@ pub(crate) fn answered(
     reference: Reference,
     elapsed: Duration,
 ) {
-    let phase = if let Outcome::Refused(failure) = outcome {
-        failure.phase().label()
-    } else {
-        "none"
-    };
-    measure::request(outcome.label(), phase, elapsed);
+    count(outcome, elapsed);
     let status = status.as_u16();
     match outcome {
         Outcome::Proxied {
@@ -56,6 +51,19 @@ pub(crate) fn answered(
         }
         Outcome::Refused(failure) => refused(failure, status, reference),
     }
+}
+
+/// A second CAS answers by itself. Counted here; what it has to say to the operator it has said.
+pub(crate) fn answered_as_second_cas(outcome: &Outcome, elapsed: Duration) {
+    count(outcome, elapsed);
+}
+
+fn count(outcome: &Outcome, elapsed: Duration) {
+    let phase = match outcome {
+        Outcome::Refused(failure) => failure.phase().label(),
+        _ => "none",
+    };
+    measure::request(outcome.label(), phase, elapsed);
 }
 
 /// A candidate is given up for the next one.

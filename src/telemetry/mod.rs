@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # Log
-//! Everything is written through [`tracing`] under the target `cas_proxy`. Events that Exchange administrators know by
+//! Everything is written through [`tracing`], under targets that begin with `cas_proxy`. Events that Exchange administrators know by
 //! number carry it as the field `event_id` (see [`Event`]). Text that a client or another server chose has its
 //! control characters escaped and its length bounded; SIDs are shortened; contexts, credentials and cookies are never
 //! written.
@@ -47,7 +47,8 @@ mod reference;
 
 pub use self::event::Event;
 pub(crate) use self::log::{
-    LoginResult, all_failed, answered, failed_over, forbidden, logged_in, replayed, served_locally,
+    LoginResult, all_failed, answered, answered_as_second_cas, failed_over, forbidden, logged_in,
+    replayed, served_locally,
 };
 #[cfg(feature = "metrics")]
 pub use self::measure::describe;

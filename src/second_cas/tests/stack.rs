@@ -12,7 +12,10 @@ use tower::{ServiceExt, layer::layer_fn, service_fn};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::wire::mark::PassedFirstCas;
+use crate::{
+    telemetry::{Culprit, Event, Outcome, Phase},
+    wire::mark::PassedFirstCas,
+};
 
 #[tokio::test]
 async fn below_the_first_cas_it_judges_too_late_and_says_so() {
@@ -58,6 +61,53 @@ async fn operators_read_what_failed_and_no_secret() {
     );
     assert!(text.contains("event_id=44"), "{text}");
     assert!(!text.contains(ANNA) && !text.contains("anna"), "{text}");
+}
+
+#[tokio::test]
+async fn outer_layers_read_the_outcome_of_what_it_answers_itself() {
+    let server = server(&layer());
+    let outcome = async |request| {
+        let answer = server.service.clone().call(request).await.unwrap();
+        answer.extensions().get::<Outcome>().cloned()
+    };
+    let request = || for_user(get(Peer::Chicago, "/owa/"), ANNA);
+    assert!(matches!(
+        outcome(request()).await,
+        Some(Outcome::IdentityNeeded)
+    ));
+    let login = login(Peer::Chicago, ANNA, &context(ANNA, "anna"));
+    assert!(matches!(outcome(login).await, Some(Outcome::LoginAccepted)));
+    // The inner service's answer.
+    assert!(outcome(request()).await.is_none());
+
+    let malformed = || get(Peer::Chicago, "/owa/%2e%2e/");
+    for (request, culprit, phase, event) in [
+        (
+            get(Peer::Impostor, "/owa/ping.owa"),
+            Culprit::Client,
+            Phase::VerifyCaller,
+            Some(Event::CallerNotVerified),
+        ),
+        (
+            get(Peer::Unlucky, "/owa/ping.owa"),
+            Culprit::Here,
+            Phase::VerifyCaller,
+            None,
+        ),
+        (
+            super::login(Peer::Chicago, ANNA, "no context"),
+            Culprit::Client,
+            Phase::ReadLogin,
+            None,
+        ),
+        (malformed(), Culprit::Client, Phase::Accept, None),
+    ] {
+        let Some(Outcome::Refused(failure)) = outcome(request).await else {
+            panic!("expected a failure");
+        };
+        let found = (failure.culprit(), failure.phase(), failure.event());
+        assert_eq!(found, (culprit, phase, event));
+    }
 }
 
 #[tokio::test]

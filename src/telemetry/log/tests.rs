@@ -266,6 +266,7 @@ mod metrics {
             );
             logged_in(&server, &site, LoginResult::Accepted);
             replayed(&server);
+            answered_as_second_cas(&Outcome::IdentityNeeded, Duration::ZERO);
         });
         let counted: Vec<_> = counts
             .0
@@ -279,6 +280,10 @@ mod metrics {
             ("cas_proxy_failovers_total server=dallas", 1),
             ("cas_proxy_logins_total server=dallas result=accepted", 1),
             ("cas_proxy_replays_total server=dallas", 1),
+            (
+                "cas_proxy_requests_total outcome=identity_needed phase=none",
+                1,
+            ),
             ("cas_proxy_requests_total outcome=local phase=none", 2),
             ("cas_proxy_requests_total outcome=refused phase=connect", 1),
         ];
