@@ -128,6 +128,10 @@ pub mod second_cas;
 pub mod telemetry;
 pub mod wire;
 
+#[cfg(doc)]
+#[doc = include_str!("docs/kerberos.md")]
+pub mod kerberos {}
+
 pub use csc::ClientSecurityContext;
 pub use decision::Here;
 pub use directory::{ClientAccessServer, Mailbox, MailboxKey, Topology};

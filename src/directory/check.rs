@@ -89,6 +89,10 @@ impl Topology {
                 if url.origin().is_ip_address() && has_integrated(server) {
                     findings.push(Finding::NoServicePrincipalName(name()));
                 }
+                //= src/docs/protocol.md#hop-kerberos
+                if offers_only_ntlm(server) {
+                    findings.push(Finding::OnlyNtlm(name()));
+                }
                 if own.is_some_and(|own| is_remote(server, own) && own.answers_at(url.origin())) {
                     findings.push(Finding::LeadsHere(name()));
                 }
@@ -154,6 +158,8 @@ pub enum Finding {
     NewerThanHere(ServerName),
     /// The InternalURL names an IP address, for which there is no service principal name, so Kerberos fails (event 71).
     NoServicePrincipalName(ServerName),
+    /// The InternalURL offers NTLM and not Integrated Windows authentication, so the server is no candidate.
+    OnlyNtlm(ServerName),
     /// Browsers are sent to a URL that is not encrypted.
     PlainHttpExternalUrl(ServerName),
     /// Two servers have one InternalURL: a login at one may be unknown to the other.
@@ -178,6 +184,7 @@ impl Finding {
             Self::NewerThanHere(_) => Some(46),
             Self::NoServicePrincipalName(_) => Some(71),
             Self::UnknownHere(_)
+            | Self::OnlyNtlm(_)
             | Self::PlainHttpExternalUrl(_)
             | Self::SharedInternalUrl { .. }
             | Self::LeadsHere(_) => None,
@@ -218,6 +225,10 @@ impl fmt::Display for Finding {
                 f,
                 "{server}: InternalURL names an IP address, which has no service principal name"
             ),
+            Self::OnlyNtlm(server) => write!(
+                f,
+                "{server}: InternalURL offers NTLM and not Integrated Windows authentication"
+            ),
             Self::PlainHttpExternalUrl(server) => write!(f, "{server}: ExternalURL is not https"),
             Self::SharedInternalUrl { first, second } => {
                 write!(
@@ -235,6 +246,11 @@ impl fmt::Display for Finding {
 fn has_integrated(server: &ClientAccessServer) -> bool {
     let methods = server.owa().internal_authentication;
     methods.contains(AuthenticationMethods::WINDOWS_INTEGRATED)
+}
+
+fn offers_only_ntlm(server: &ClientAccessServer) -> bool {
+    let methods = server.owa().internal_authentication;
+    methods.contains(AuthenticationMethods::NTLM) && !has_integrated(server)
 }
 
 fn is_remote(server: &ClientAccessServer, own: &ClientAccessServer) -> bool {
@@ -352,6 +368,22 @@ mod tests {
                 ],
             );
         }
+    }
+
+    #[test]
+    //= src/docs/protocol.md#hop-kerberos
+    fn ntlm_without_kerberos_is_found() {
+        let with = |methods| {
+            here()
+                .client_access_server(sound("dal-1").with_internal_authentication(methods))
+                .client_access_server(sound("dal-2"))
+        };
+        let (ntlm, basic) = (AuthenticationMethods::NTLM, AuthenticationMethods::BASIC);
+        let found = "dal-1: InternalURL offers NTLM and not Integrated Windows authentication";
+        check(with(ntlm), &[found]);
+        check(with(ntlm | basic), &[found]);
+        check(with(basic), &[]);
+        check(with(ntlm | AuthenticationMethods::WINDOWS_INTEGRATED), &[]);
     }
 
     #[test]
