@@ -29,15 +29,14 @@ pub(super) struct State {
     starving: bool,
     source_ended: bool,
     source_failed: bool,
-    ended: Option<Ended>,
+    ended: Option<Instant>,
+    /// The last attempt that was given everything.
+    #[cfg_attr(
+        not(feature = "client"),
+        expect(dead_code, reason = "asked by connections of ours")
+    )]
+    sent_whole: Option<u64>,
     when_sent: Option<Then>,
-}
-
-#[derive(Clone, Copy)]
-struct Ended {
-    at: Instant,
-    /// All was given; otherwise the attempt let go of the rest.
-    whole: bool,
 }
 
 pub(super) type Then = Box<dyn FnOnce() + Send>;
@@ -82,6 +81,7 @@ impl State {
             source_ended: false,
             source_failed: false,
             ended: None,
+            sent_whole: None,
             when_sent: None,
         }
     }
@@ -182,14 +182,13 @@ impl State {
     /// Keeps `then` for when the attempt has sent all; hands it back if it has. Dropped if it never will.
     #[cfg(feature = "client")]
     pub(super) fn when_sent(&mut self, epoch: u64, then: Then) -> Option<Then> {
-        match self.ended {
-            Some(ended) if self.is_current(epoch) => ended.whole.then_some(then),
-            None if self.is_current(epoch) => {
-                self.when_sent = Some(then);
-                None
-            }
-            _ => None,
+        if self.sent_whole == Some(epoch) {
+            return Some(then);
         }
+        if self.is_current(epoch) && self.ended.is_none() {
+            self.when_sent = Some(then);
+        }
+        None
     }
 
     pub(super) fn is_current(&self, epoch: u64) -> bool {
@@ -230,7 +229,7 @@ impl State {
         Progress {
             given: self.given,
             starving: self.starving,
-            ended: self.ended.map(|ended| ended.at),
+            ended: self.ended,
             gated: self.gated,
         }
     }
@@ -298,9 +297,12 @@ impl State {
         self.recording.as_ref().is_none_or(Recording::is_caught_up)
     }
 
+    /// The upload is over: all was given, or the attempt let go of the rest.
     fn end(&mut self, whole: bool) {
-        let at = Instant::now();
-        self.ended = Some(Ended { at, whole });
+        self.ended = Some(Instant::now());
+        if whole {
+            self.sent_whole = Some(self.epoch);
+        }
     }
 
     fn register(&mut self, cx: &Context<'_>) {

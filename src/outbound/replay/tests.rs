@@ -408,8 +408,12 @@ async fn an_attempt_that_lets_go_has_ended() {
 #[tokio::test]
 async fn what_waits_for_the_upload_is_done_once_it_is_whole_or_never() {
     type Then = fn(&Replay, OutboundBody);
-    let rows: [(&str, bool, Then); 7] = [
+    let rows: [(&str, bool, Then); 8] = [
         ("read to its end", true, |_, mut body| drop(rest(&mut body))),
+        ("read to its end, and closed", true, |replay, mut body| {
+            rest(&mut body);
+            replay.close();
+        }),
         ("counted", true, |_, mut body| {
             read(&mut body);
             read(&mut body);
