@@ -13,6 +13,7 @@ mod active_directory;
 mod architecture;
 mod attack;
 mod axum;
+mod bodies;
 mod cached_lookup;
 mod credentials;
 mod decision_table;

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod browser;
 pub mod logs;
+pub mod pipes;
 pub mod site;
 pub mod wire;
 

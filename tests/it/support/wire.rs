@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 
 use cas_proxy::directory::{ClientAccessServer, Topology};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
 use super::site::cas_at;
 
 /// One connection of a first CAS.
-pub struct Hop {
-    stream: TcpStream,
+pub struct Hop<T = TcpStream> {
+    stream: T,
     read: Vec<u8>,
 }
 
@@ -26,10 +26,7 @@ impl Listener {
 
     pub async fn accept(&self) -> Hop {
         let (stream, _) = self.0.accept().await.unwrap();
-        Hop {
-            stream,
-            read: Vec::new(),
-        }
+        Hop::new(stream)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -47,28 +44,66 @@ impl Listener {
     }
 }
 
-impl Hop {
+impl<T: AsyncRead + AsyncWrite + Unpin> Hop<T> {
+    pub fn new(stream: T) -> Self {
+        let read = Vec::new();
+        Self { stream, read }
+    }
+
     /// Reads a request's head.
     pub async fn head(&mut self) -> String {
+        self.next_head().await.expect("closed within a head")
+    }
+
+    /// The same, if the other side does not close the connection instead.
+    pub async fn next_head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head: Vec<u8> = self.read.drain(..end + 4).collect();
-                return String::from_utf8(head).unwrap();
+                return Some(String::from_utf8(head).unwrap());
             }
-            assert!(self.fill().await > 0, "closed within a head");
+            if self.fill().await == 0 {
+                return None;
+            }
         }
+    }
+
+    /// Reads the whole body of a request with this head.
+    pub async fn body(&mut self, head: &str) -> Vec<u8> {
+        self.next_body(head).await.expect("closed within a body")
+    }
+
+    /// The same, if the other side does not close the connection instead.
+    pub async fn next_body(&mut self, head: &str) -> Option<Vec<u8>> {
+        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        match field("content-length: ") {
+            Some(length) => self.next(length.parse().unwrap()).await,
+            None if field("transfer-encoding: ") == Some("chunked") => self.next_chunked().await,
+            None => Some(Vec::new()),
+        }
+    }
+
+    /// Waits for `length` bytes of whatever comes, and leaves them unread; fewer if the other side closes.
+    pub async fn wait_for(&mut self, length: usize) {
+        while self.read.len() < length && self.fill().await > 0 {}
     }
 
     /// Reads exactly `length` bytes of a body.
     pub async fn exactly(&mut self, length: usize) -> Vec<u8> {
-        while self.read.len() < length {
-            assert!(self.fill().await > 0, "closed within a body");
-        }
-        self.read.drain(..length).collect()
+        self.next(length).await.expect("closed within a body")
     }
 
     /// Reads a whole chunked body.
     pub async fn chunked(&mut self) -> Vec<u8> {
+        self.next_chunked().await.expect("closed within a body")
+    }
+
+    async fn next(&mut self, length: usize) -> Option<Vec<u8>> {
+        self.wait_for(length).await;
+        (self.read.len() >= length).then(|| self.read.drain(..length).collect())
+    }
+
+    async fn next_chunked(&mut self) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         loop {
             let line = loop {
@@ -76,13 +111,15 @@ impl Hop {
                     let line: Vec<u8> = self.read.drain(..end + 2).collect();
                     break String::from_utf8(line).unwrap();
                 }
-                assert!(self.fill().await > 0, "closed within a chunk's size");
+                if self.fill().await == 0 {
+                    return None;
+                }
             };
             let size = usize::from_str_radix(line.trim(), 16).unwrap();
-            body.extend(self.exactly(size).await);
-            assert_eq!(self.exactly(2).await, b"\r\n");
+            body.extend(self.next(size).await?);
+            assert_eq!(self.next(2).await?, b"\r\n");
             if size == 0 {
-                return body;
+                return Some(body);
             }
         }
     }
