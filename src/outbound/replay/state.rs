@@ -31,10 +31,6 @@ pub(super) struct State {
     source_failed: bool,
     ended: Option<Instant>,
     /// The last attempt that was given everything.
-    #[cfg_attr(
-        not(feature = "client"),
-        expect(dead_code, reason = "asked by connections of ours")
-    )]
     sent_whole: Option<u64>,
     when_sent: Option<Then>,
 }
