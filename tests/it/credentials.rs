@@ -47,7 +47,11 @@ fn numbered(code: u16, number: &'static str) -> Response<String> {
 async fn asking(answers: Vec<Response<String>>) -> (u16, String, Vec<String>) {
     let peer = Peer::answering(answers);
     let layer = first_cas(&peer, &["dallas"]).credentials(Numbered::default());
-    let answer = through(&layer, get(2, "/owa/")).await;
+    // What the client says there has nothing to do with what this CAS says.
+    let mut request = get(2, "/owa/");
+    let basic = HeaderValue::from_static("Basic YTpi");
+    request.headers_mut().insert(header::AUTHORIZATION, basic);
+    let answer = through(&layer, request).await;
     assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE));
     let said = match answer.extensions().get() {
         Some(Outcome::Refused(failure)) => {
@@ -56,7 +60,10 @@ async fn asking(answers: Vec<Response<String>>) -> (u16, String, Vec<String>) {
         }
         _ => String::from_utf8(answer.body().to_vec()).unwrap(),
     };
-    let shown = |seen: &Seen| seen.headers["authorization"].to_str().unwrap().to_owned();
+    let shown = |seen: &Seen| {
+        assert_eq!(seen.headers.get_all("authorization").iter().count(), 1);
+        seen.headers["authorization"].to_str().unwrap().to_owned()
+    };
     (
         answer.status().as_u16(),
         said,

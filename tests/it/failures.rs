@@ -80,7 +80,7 @@ async fn a_failure_of_a_back_end_is_not_laid_to_a_second_cas() {
     let words = |server| {
         format!(
             "log the user in at {server}: it answered 401 and offers only Basic: \
-             its virtual directory lacks Integrated Windows authentication"
+             its virtual directory lacks Integrated Windows authentication, enable it there"
         )
     };
     let legacy = failure(&layer, 3).await;
