@@ -63,6 +63,7 @@ impl Answered {
     pub fn status(self) -> StatusCode {
         //= src/docs/protocol.md#error-status
         match self {
+            //= src/docs/protocol.md#ping-answer
             Self::PingSucceeded => PING_SUCCEEDED,
             Self::PingWithoutVersion => StatusCode::NOT_IMPLEMENTED,
             //= src/docs/protocol.md#status-241

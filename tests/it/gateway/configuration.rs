@@ -214,7 +214,7 @@ fn keys_that_are_missing_or_unknown() {
     );
     refused(
         "[tsl]\n",
-        "6: tsl: unknown key `tsl`, expected one of `listen`, `server`, `tls`, `policy`, `timeouts`, `cas`, `back_end`, `user`, `first_cas`, `second_cas`",
+        "6: tsl: unknown key `tsl`, expected one of `listen`, `server`, `tls`, `policy`, `timeouts`, `directory`, `cas`, `back_end`, `user`, `first_cas`, `second_cas`",
     );
     refused(
         "extenal_url = \"x\"\n",
