@@ -95,7 +95,7 @@ impl Chain {
     }
 
     /// Sends bytes over a connection of its own; gives what comes back until the server hangs up or has nothing more
-    /// to say within an hour. Time has to be paused.
+    /// to say for five minutes. Time has to be paused.
     pub async fn send(&self, bytes: &[u8]) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         let first = self.first.layer(mailbox(&self.seen, false));
@@ -108,12 +108,12 @@ impl Chain {
         // It may hang up before it has read everything.
         let _ = client.write_all(bytes).await;
         let mut answer = Vec::new();
-        let hour = tokio::time::sleep(Duration::from_secs(3600));
-        let mut hour = std::pin::pin!(hour);
+        let patience = tokio::time::sleep(Duration::from_secs(300));
+        let mut patience = std::pin::pin!(patience);
         loop {
             tokio::select! {
                 read = client.read_buf(&mut answer) => if !matches!(read, Ok(1..)) { break },
-                () = &mut hour => break,
+                () = &mut patience => break,
             }
         }
         serving.abort();

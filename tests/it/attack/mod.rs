@@ -1,6 +1,8 @@
 //! People who do not belong here, trying to get in.
 
 mod chain;
+mod dice;
 mod framing;
 mod identity;
 mod oracle;
+mod random;
