@@ -81,8 +81,8 @@
 //! | 1 | Where are things? | [`directory`] |
 //! | 0 | Who is the user? | [`csc`] |
 //!
-//! Prose: [`docs::deploying`] on what goes where in a real server, [`docs::protocol`] on what the two CASs say, one
-//! numbered requirement at a time.
+//! Prose: [`docs::deploying`] on what goes where in a real server, [`docs::kerberos`] on Kerberos between CASs, and
+//! [`docs::protocol`] on what the two say, one requirement at a time.
 //!
 //! # Features
 //!
@@ -94,7 +94,7 @@
 //! | `axum` | decides and forwards on the URI that axum received, before `nest` stripped it | no |
 //! | `active-directory` | a [`lookup`] that asks Active Directory: mailboxes, topology and groups, over LDAP | no |
 //! | `metrics` | counters and a histogram through the `metrics` facade | no |
-//! | `full` | all of these | no |
+//! | `full` | all of the above | no |
 //! | `negotiate` | Kerberos between the CASs, by MIT libkrb5; building it takes `libkrb5-dev` and `clang`, so it is not in `full` | no |
 //!
 //! A feature only adds. An InternalURL has to be https unless the policy says otherwise, so a first CAS in earnest
@@ -129,10 +129,6 @@ pub mod second_cas;
 pub mod telemetry;
 pub mod wire;
 
-#[cfg(doc)]
-#[doc = include_str!("docs/kerberos.md")]
-pub mod kerberos {}
-
 pub use csc::ClientSecurityContext;
 pub use decision::Here;
 pub use directory::{ClientAccessServer, Mailbox, MailboxKey, Topology};
@@ -145,6 +141,9 @@ pub use second_cas::{SecondCasLayer, unless_proxied};
 pub mod docs {
     #[doc = include_str!("docs/deploying.md")]
     pub mod deploying {}
+
+    #[doc = include_str!("docs/kerberos.md")]
+    pub mod kerberos {}
 
     #[doc = include_str!("docs/protocol.md")]
     pub mod protocol {}

@@ -222,9 +222,7 @@ fn first_cas(
         .external_url
         .as_ref()
         .map_or(config.tls.server.is_some(), |url| url.origin().is_https());
-    layer = layer
-        .own_hosts(https, server.hosts.iter().map(config::Host::as_str))
-        .map_err(|host| format!("use {host} as a host of this server"))?;
+    layer = layer.own_hosts(https, server.hosts.iter().map(config::Host::as_str))?;
     Ok(match &config.first_cas {
         None => layer,
         Some(Trust::Shared(key)) => layer.credentials(key.clone()),
@@ -240,15 +238,11 @@ fn second_cas(config: &Config, address: SocketAddr) -> Result<Option<SecondCasLa
         None => return Ok(None),
         Some(Trust::Shared(keys)) => {
             // What callers sign for. A request signed for another server is not for us.
-            let authority = match &config.server.internal_url {
-                Some(url) => url.origin().host_header().to_str()?.to_owned(),
-                None => address.to_string(),
+            let trusted = match &config.server.internal_url {
+                Some(url) => SharedKeys::for_internal_urls([url])?,
+                None => SharedKeys::for_authorities([address.to_string()])?,
             };
-            let trusted = keys.iter().cloned().fold(
-                SharedKeys::for_authorities([authority])?,
-                SharedKeys::accept,
-            );
-            SecondCasLayer::new(trusted)
+            SecondCasLayer::new(keys.iter().cloned().fold(trusted, SharedKeys::accept))
         }
         Some(Trust::DangerBasic(basic)) => {
             let (user, password) = basic.expose().split_once(':').unwrap_or_default();

@@ -59,7 +59,9 @@ impl fmt::Display for UrlErrorKind {
             Self::UserInfo => "URL has user info",
             Self::Host => "URL has no valid host",
             Self::Port => "URL has no valid port",
-            Self::Path => "URL has a path that is not allowed here",
+            Self::Path => {
+                "URL has a path that does not fit: it is /owa for an InternalURL, none for a back-end"
+            }
             Self::Query => "URL has a query",
             Self::Fragment => "URL has a fragment",
         })

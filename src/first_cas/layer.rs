@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use super::{
     back_end::{BackEndCredentials, NoBackEndCredentials},
     config::{Config, State},
-    own_names::OwnNames,
+    own_names::{InvalidHost, OwnNames},
     service::CasProxy,
     settings::{Limits, Timeouts},
 };
@@ -22,7 +22,21 @@ use crate::{
 };
 
 /// Makes the service within a first CAS: it serves the mailboxes of its own site, and the users of every
-/// other site are proxied, redirected, or told why not.
+/// other site are proxied, redirected, or told why not; see the [module](super).
+///
+/// ```
+/// use cas_proxy::{CasProxyLayer, Here, InMemory, Topology, wire::signature::SharedKey};
+/// use std::sync::Arc;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (topology, lookup, secret) = (Topology::default(), InMemory::new(), [1; 32]);
+/// let here = Here::new("seattle".parse()?, "Seattle".parse()?, "8.3.83.6".parse()?);
+/// let layer = CasProxyLayer::new(here, Arc::new(topology), lookup)
+///     .external_url(&"https://mail.contoso.com/owa".parse()?)
+///     .credentials(SharedKey::new("seattle-to-dallas", &secret)?);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// Wrap the *finished* service: `layer.layer(router)`, not `router.layer(layer)`. Outside it belongs whatever
 /// signs users in, and leaves their [`ClientSecurityContext`] in the request's extensions.
@@ -99,19 +113,19 @@ impl CasProxyLayer {
     /// ExternalURL's.
     ///
     /// # Errors
-    /// Gives back the first that is no host.
+    /// One of them is no host.
     pub fn own_hosts<H: AsRef<str>>(
         self,
         https: bool,
         hosts: impl IntoIterator<Item = H>,
-    ) -> Result<Self, H> {
-        let mut wrong = None;
+    ) -> Result<Self, InvalidHost> {
+        let mut added = Ok(());
         let layer = self.with(|config| {
-            wrong = hosts
+            added = hosts
                 .into_iter()
-                .find(|host| !config.names.add_host(host.as_ref(), https));
+                .try_for_each(|host| config.names.add_host(host.as_ref(), https));
         });
-        wrong.map_or(Ok(layer), Err)
+        added.map(|()| layer)
     }
 
     /// The listener's address, which names this CAS while there is no ExternalURL.

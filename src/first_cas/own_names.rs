@@ -1,5 +1,7 @@
 //! Under which names clients know this CAS.
 
+use std::fmt;
+
 use http::HeaderValue;
 
 use crate::directory::{ExternalUrl, InternalUrl, Origin, ServerName};
@@ -44,12 +46,12 @@ impl OwnNames {
         self.configured = true;
     }
 
-    /// Lists one more host that clients may name; false if it can't be one.
-    pub(super) fn add_host(&mut self, authority: &str, https: bool) -> bool {
+    /// Lists one more host that clients may name.
+    pub(super) fn add_host(&mut self, authority: &str, https: bool) -> Result<(), InvalidHost> {
         let name = OwnName::new(https, authority);
-        let added = name.is_some();
-        self.hosts.extend(name);
-        added
+        self.hosts
+            .push(name.ok_or_else(|| InvalidHost(authority.to_owned()))?);
+        Ok(())
     }
 
     /// The name this client used, as far as it is one of ours.
@@ -59,6 +61,22 @@ impl OwnNames {
             .unwrap_or(&self.fallback)
     }
 }
+
+/// Text that is no host by which clients could reach a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidHost(String);
+
+impl fmt::Display for InvalidHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is not `host` or `host:port`",
+            self.0.escape_debug()
+        )
+    }
+}
+
+impl std::error::Error for InvalidHost {}
 
 impl OwnName {
     fn new(https: bool, authority: &str) -> Option<Self> {
@@ -97,7 +115,7 @@ mod tests {
     fn names() -> OwnNames {
         let mut names = OwnNames::of_server(&ServerName::new("seattle").unwrap());
         names.set_external_url(&"https://mail.contoso.com/owa".parse().unwrap());
-        assert!(names.add_host("owa.contoso.com:8443", true));
+        names.add_host("owa.contoso.com:8443", true).unwrap();
         names
     }
 
@@ -133,7 +151,11 @@ mod tests {
     fn what_is_no_authority_is_not_listed() {
         let mut names = names();
         for wrong in ["", "user@host", "a b", "host/path", "\u{e9}.example"] {
-            assert!(!names.add_host(wrong, true), "{wrong:?}");
+            assert!(names.add_host(wrong, true).is_err(), "{wrong:?}");
         }
+        assert_eq!(
+            names.add_host("https://x", true).unwrap_err().to_string(),
+            "`https://x` is not `host` or `host:port`"
+        );
     }
 }

@@ -1,4 +1,23 @@
-//! Carries requests to the second hop: connections, candidates' health, credentials.
+//! Who carries a request to another server? Connections, candidates' health, credentials.
+//!
+//! With the feature `client` there is a `Client` that a first CAS uses of its own accord. It is set up like this, and
+//! given to [`CasProxyLayer::outbound`](crate::first_cas::CasProxyLayer::outbound):
+//!
+//! ```
+//! # #[cfg(feature = "client")] {
+//! use cas_proxy::outbound::Client;
+//! use std::time::Duration;
+//!
+//! let client = Client::builder()
+//!     .connect_timeout(Duration::from_secs(1))
+//!     .max_idle_per_server(16)
+//!     .build();
+//! # let _ = client;
+//! # }
+//! ```
+//!
+//! In its place may stand any tower service, in an [`OutboundService`], or an [`Outbound`] of your own. What is sent
+//! where, and whether it may be sent again, is decided by the first CAS in each case.
 
 use std::pin::Pin;
 

@@ -12,8 +12,12 @@ use super::{
     NotVerified, Verdict, VerifiedCaller, VerifyCaller,
     nonces::{Nonces, NotTaken},
 };
-use crate::wire::signature::{
-    InvalidAuthority, MAX_SKEW_SECONDS, OwnAuthority, Presented, SharedKey, SignatureError, Target,
+use crate::{
+    directory::InternalUrl,
+    wire::signature::{
+        InvalidAuthority, MAX_SKEW_SECONDS, OwnAuthority, Presented, SharedKey, SignatureError,
+        Target,
+    },
 };
 
 /// Verifies callers by [HTTP Message Signatures](crate::wire::signature) under keys shared with them. A caller's name
@@ -61,8 +65,30 @@ struct Accepted {
 type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
 impl SharedKeys {
-    /// For a server that goes by these names: host, and port if it is not the scheme's default, of each `InternalURL`
-    /// that leads here. A request signed for any other name is refused. Accepts no key yet.
+    /// For a server that these InternalURLs lead to. A request signed for any other host or port is refused. Accepts no
+    /// key yet.
+    ///
+    /// ```
+    /// use cas_proxy::second_cas::SharedKeys;
+    ///
+    /// let keys = SharedKeys::for_internal_urls([&"https://dallas.fourthcoffee.com/owa".parse()?])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn for_internal_urls<'u>(
+        urls: impl IntoIterator<Item = &'u InternalUrl>,
+    ) -> Result<Self, InvalidAuthority> {
+        let authority = |url: &'u InternalUrl| url.origin().host_header().to_str();
+        Self::for_authorities(
+            urls.into_iter()
+                .map(|url| authority(url).unwrap_or_default()),
+        )
+    }
+
+    /// For a server that goes by these names: host, and port if it is not the scheme's default (`dallas`, never
+    /// `dallas:443`). A request signed for any other name is refused. Accepts no key yet.
     ///
     /// # Errors
     /// A name is no authority, or there is none.
@@ -355,6 +381,23 @@ mod tests {
         let keys = keys.accept(newer.clone());
         check(&keys, &request(&key("chicago"), 1, START), REFUSED);
         check(&keys, &request(&newer, 1, START), Ok("chicago"));
+    }
+
+    #[test]
+    fn an_internal_url_names_the_server_as_requests_do() {
+        for (url, authority) in [
+            ("https://dallas.fourthcoffee.com/owa", HOST),
+            ("https://DALLAS.fourthcoffee.com:443/owa/", HOST),
+            ("http://dallas.fourthcoffee.com:80/owa", HOST),
+            ("http://[::1]:9001/owa", "[::1]:9001"),
+        ] {
+            let keys = SharedKeys::for_internal_urls([&url.parse().unwrap()]).unwrap();
+            assert_eq!(keys.own, [OwnAuthority::new(authority).unwrap()], "{url}");
+        }
+        assert_eq!(
+            SharedKeys::for_internal_urls([]).unwrap_err().to_string(),
+            "no `host` or `host:port` is given"
+        );
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl OwnAuthority {
     pub fn new(authority: &str) -> Result<Self, InvalidAuthority> {
         let invalid = || InvalidAuthority(authority.to_owned());
         let parsed: http::uri::Authority = authority.parse().map_err(|_| invalid())?;
-        if parsed.host().is_empty() || authority.contains('@') || authority.ends_with(':') {
+        // A port that is none would be compared with what comes, and never fit.
+        let port_is_none =
+            parsed.host().len() < authority.len() && !matches!(parsed.port_u16(), Some(1..));
+        if parsed.host().is_empty() || authority.contains('@') || port_is_none {
             return Err(invalid());
         }
         Ok(Self(authority.to_ascii_lowercase().into()))
@@ -261,6 +264,10 @@ mod tests {
             "u@h",
             "u:p@h",
             "h:",
+            "h:x",
+            "h:0",
+            "h:65536",
+            "[::1]:",
             ":80",
             "h/owa",
             "https://h",
@@ -269,6 +276,9 @@ mod tests {
         ] {
             assert!(OwnAuthority::new(text).is_err(), "{text:?}");
         }
-        assert_eq!(OwnAuthority::new("HOST:444").unwrap().as_str(), "host:444");
+        for text in ["HOST:444", "host", "192.0.2.1:8080", "[::1]", "[::1]:8443"] {
+            let own = OwnAuthority::new(text).unwrap();
+            assert_eq!(own.as_str(), text.to_ascii_lowercase());
+        }
     }
 }

@@ -104,11 +104,10 @@ pub struct InvalidAuthority(pub(super) String);
 
 impl fmt::Display for InvalidAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is not `host` or `host:port`",
-            self.0.escape_debug()
-        )
+        match self.0.as_str() {
+            "" => f.write_str("no `host` or `host:port` is given"),
+            text => write!(f, "`{}` is not `host` or `host:port`", text.escape_debug()),
+        }
     }
 }
 

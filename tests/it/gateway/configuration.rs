@@ -287,7 +287,7 @@ fn values_that_are_malformed() {
     );
     refused(
         "[[back_end]]\nname = \"legacy1\"\nurl = \"http://legacy1/exchange\"\n",
-        "8: back_end[0].url: expected the URL of a back-end such as https://exchange2003.example.com: URL has a path that is not allowed here",
+        "8: back_end[0].url: expected the URL of a back-end such as https://exchange2003.example.com: URL has a path that does not fit: it is /owa for an InternalURL, none for a back-end",
     );
     refused(
         "[[user]]\nname = \"a:b\"\n",
