@@ -31,7 +31,7 @@ pub(crate) struct SignIn(Arc<Accounts>);
 
 struct Accounts {
     by_name: HashMap<String, Account>,
-    /// Paths that a browser fetches before anyone is signed in, such as the style of the log-on page.
+    /// Which paths are a mailbox's.
     scope: Scope,
 }
 
@@ -57,10 +57,11 @@ impl SignIn {
 }
 
 impl Accounts {
-    fn is_public<B>(&self, request: &Request<B>) -> bool {
-        // What cannot be classified is refused further in; here it is merely not public.
+    /// Whether the request is for a mailbox. All else needs nobody: static files, paths that are not ours, and
+    /// those that the first CAS refuses, which must read the same whoever asks.
+    fn needs_user<B>(&self, request: &Request<B>) -> bool {
         owa_path::classify(&self.scope, request.uri())
-            .is_ok_and(|path| path.kind() == Kind::StaticLocal)
+            .is_ok_and(|path| path.kind() == Kind::Mailbox)
     }
 
     fn identify(&self, headers: &HeaderMap) -> Option<ClientSecurityContext> {
@@ -129,7 +130,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.accounts.identify(request.headers()) {
             Some(context) => drop(request.extensions_mut().insert(context)),
-            None if self.accounts.is_public(&request) => {}
+            None if !self.accounts.needs_user(&request) => {}
             None => {
                 let answer = challenge(&request).map(|page| Either::Right(Full::new(page)));
                 return Box::pin(std::future::ready(Ok(answer)));

@@ -1,13 +1,15 @@
 //! Log-on and mailbox, and the second CAS around them, as the gateway stacks them.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use cas_proxy::{
     csc::ClientSecurityContext,
-    directory::{MailboxKey, ServerName, SiteName},
-    lookup::{Answer, MailboxLookup},
+    decision::Here,
+    directory::{MailboxKey, ServerName, SiteName, Topology},
+    first_cas::CasProxyLayer,
+    lookup::{Answer, InMemory, MailboxLookup},
     second_cas::{SecondCasLayer, danger::StaticCredential, unless_proxied},
 };
 use http::{
@@ -259,18 +261,30 @@ async fn only_name_and_password_sign_in() {
     .await;
 }
 
+//= src/docs/protocol.md#scope
 //= src/docs/protocol.md#static-local
+//= src/docs/protocol.md#login-caller
 #[tokio::test]
-async fn the_log_on_page_needs_no_log_on() {
-    let service = sign_in().layer(mailbox());
+async fn only_mailboxes_need_a_log_on_and_what_is_refused_is_refused_to_anyone() {
+    let here = Here::new(
+        "seattle".parse().unwrap(),
+        "Seattle".parse().unwrap(),
+        "8.3.83.6".parse().unwrap(),
+    );
+    let topology = Arc::new(Topology::builder().build().unwrap());
+    let first_cas = CasProxyLayer::new(here, topology, InMemory::new());
+    let service = sign_in().layer(first_cas.layer(mailbox()));
     for (target, status) in [
         ("/owa/auth/logon.aspx", StatusCode::OK),
         ("/owa/8.3.83.6/themes/base/logon.css", StatusCode::OK),
+        ("/elsewhere", StatusCode::OK),
         ("/owa/", StatusCode::UNAUTHORIZED),
-        ("/owa/auth/%2e%2e/", StatusCode::UNAUTHORIZED),
-        ("/elsewhere", StatusCode::UNAUTHORIZED),
+        ("/owa/proxyLogon.owa", StatusCode::FORBIDDEN),
+        ("/owa/ping%2eowa", StatusCode::FORBIDDEN),
+        ("/owa/auth/%2e%2e/", StatusCode::BAD_REQUEST),
     ] {
         let get = request(Method::GET, target)
+            .header("host", "mail.fourthcoffee.com")
             .body(Full::<Bytes>::default())
             .unwrap();
         assert_eq!(answer(&service, get).await.0, status, "{target}");
