@@ -22,6 +22,7 @@ mod first_cas;
 mod gate;
 mod gateway;
 mod inner_services;
+mod logins;
 mod outcomes;
 mod protocol;
 mod readme;
