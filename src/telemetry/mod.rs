@@ -39,6 +39,13 @@
 //! | `cas_proxy_replays_total` | counter | `server` |
 //! | `cas_proxy_failovers_total` | counter | `server`: the one given up |
 
+#[cfg(test)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the tests outside, which need more of it"
+)]
+pub(crate) mod collected;
 mod event;
 mod log;
 mod measure;

@@ -1,8 +1,7 @@
 //! `Cached`: one lookup for many, answers that age, and everything that can go wrong with the directory.
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cas_proxy::directory::{Mailbox, MailboxKey, ServerName};
@@ -13,6 +12,8 @@ use futures_util::{FutureExt, future::join_all};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, timeout};
+
+use crate::support::logs::Logs;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -161,20 +162,14 @@ async fn an_error_is_not_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_answer_is_logged_with_its_age_and_without_the_sid() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let logs = Logs::default();
+    let _guard = logs.collect();
     let (lookup, mut directory) = cached();
     directory.tells(&lookup, Ok(on("MBX-1"))).await.unwrap();
     advance(6 * MINUTE).await;
     directory.tells(&lookup, Err(refused())).await.unwrap();
 
-    let log = log.text();
+    let log = logs.text();
     assert_eq!(log.lines().count(), 1, "{log}");
     for expected in [
         "WARN",
@@ -496,27 +491,4 @@ fn mailbox(server: &str) -> Arc<Mailbox> {
 
 fn refused() -> CouldNotAsk {
     CouldNotAsk::from_source("connection refused")
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

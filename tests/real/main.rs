@@ -10,5 +10,8 @@
 )]
 
 mod active_directory;
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+#[path = "../../src/telemetry/collected.rs"]
+mod logs;
 mod memory;
 mod relay;

@@ -1,26 +1,22 @@
 //! The layer among others: order, readiness, bodies, errors, logs, and a real server.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::Empty;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{ServiceExt, layer::layer_fn, service_fn};
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::{
-    telemetry::{Culprit, Event, Outcome, Phase},
+    telemetry::{Culprit, Event, Outcome, Phase, collected::Logs},
     wire::mark::PassedFirstCas,
 };
 
 #[tokio::test]
 async fn below_the_first_cas_it_judges_too_late_and_says_so() {
     let logs = Logs::default();
-    let _guard = logs.collect();
+    let _guard = logs.collect_from(tracing::Level::TRACE);
     let server = server(&layer());
     let mut request = get(Peer::Chicago, "/owa/");
     request.extensions_mut().insert(PassedFirstCas);
@@ -39,7 +35,7 @@ async fn below_the_first_cas_it_judges_too_late_and_says_so() {
 #[tokio::test]
 async fn operators_read_what_failed_and_no_secret() {
     let logs = Logs::default();
-    let _guard = logs.collect();
+    let _guard = logs.collect_from(tracing::Level::TRACE);
     let server = server(&layer());
     server
         .send(for_user(get(Peer::Impostor, "/owa/"), ANNA))
@@ -301,45 +297,5 @@ impl<F: Future> Task<F> {
         self.future
             .as_mut()
             .poll(&mut Context::from_waker(std::task::Waker::noop()))
-    }
-}
-
-#[derive(Clone, Default)]
-struct Logs(Arc<Mutex<Vec<u8>>>);
-
-impl Logs {
-    fn collect(&self) -> tracing::subscriber::DefaultGuard {
-        // With a single subscriber alive, an event first met on a thread without one is off for all threads.
-        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
-        SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
-        let format = tracing_subscriber::fmt().with_ansi(false);
-        tracing::subscriber::set_default(
-            format
-                .with_max_level(tracing::Level::TRACE)
-                .with_writer(self.clone())
-                .finish(),
-        )
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Logs {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        std::io::Write::write(&mut *self.0.lock().unwrap(), bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Logs {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }

@@ -1,39 +1,15 @@
-use std::io;
 use std::sync::{Arc, Mutex};
 
-use tracing_subscriber::fmt::MakeWriter;
-
 use super::*;
-use crate::telemetry::Phase;
+use crate::telemetry::{Phase, collected::Logs};
 
 /// Everything written while `work` runs.
 fn log_of(work: impl FnOnce()) -> String {
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    impl<'a> MakeWriter<'a> for Page {
-        type Writer = Self;
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
-    let page = Page::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .without_time()
-        .with_writer(page.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let bytes = page.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    let logs = Logs::default();
+    let guard = logs.collect_from(tracing::Level::TRACE);
+    work();
+    drop(guard);
+    logs.text()
 }
 
 fn dallas() -> (ServerName, SiteName) {

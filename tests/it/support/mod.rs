@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod browser;
+#[path = "../../../src/telemetry/collected.rs"]
 pub mod logs;
 pub mod pipes;
 pub mod site;

@@ -1,10 +1,6 @@
 //! The servers and sites, read from a real directory.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use cas_proxy::{
     directory::{ServerName, SiteName, TopologySource},
@@ -13,9 +9,9 @@ use cas_proxy::{
         active_directory::{ActiveDirectory, DirectoryErrorKind},
     },
 };
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Administrator, SAMBA, address, at, entry_of, here, kind, samba};
+use crate::logs::Logs;
 
 #[tokio::test]
 #[ignore = "needs samba"]
@@ -66,18 +62,15 @@ async fn it_is_the_same_in_small_pages() {
 #[tokio::test]
 #[ignore = "needs samba"]
 async fn what_is_odd_is_logged_once() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let logs = Logs::default();
+    let _guard = logs.collect();
     let directory: ActiveDirectory = at(&[SAMBA]).here(here()).connect().await.unwrap();
     for _ in 0..3 {
         directory.refresh().await.unwrap();
     }
-    let lines = log.lines();
-    let tokyo: Vec<&String> = lines.iter().filter(|line| line.contains("Tokyo")).collect();
-    assert_eq!(tokyo.len(), 1, "{lines:?}");
+    let text = logs.text();
+    let tokyo: Vec<&str> = text.lines().filter(|line| line.contains("Tokyo")).collect();
+    assert_eq!(tokyo.len(), 1, "{text}");
     assert!(tokyo[0].contains("event_id=41"), "{tokyo:?}");
     assert!(directory.topology_age().failing_for.is_none());
 }
@@ -120,33 +113,4 @@ async fn a_server_that_is_new_is_found_because_somebody_is_on_it() {
         matches!(&found, Ok(Answer::Found(mailbox)) if mailbox.site().unwrap().as_str() == "Oslo"),
         "{found:?}"
     );
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'w self) -> Self {
-        self.clone()
-    }
 }

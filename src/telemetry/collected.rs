@@ -1,4 +1,4 @@
-//! What is logged on one thread.
+//! What is logged on one thread, for tests: the library's own and those in `tests`.
 
 use std::{
     io,
@@ -11,15 +11,20 @@ use tracing_subscriber::fmt::MakeWriter;
 pub struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
-    /// Collects until the guard is dropped. For tests on a single thread.
+    /// Collects from `DEBUG` up until the guard is dropped. For tests on a single thread.
     pub fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        self.collect_from(tracing::Level::DEBUG)
+    }
+
+    /// Collects from `level` up.
+    pub fn collect_from(&self, level: tracing::Level) -> tracing::subscriber::DefaultGuard {
         // With a single subscriber alive, an event first met on a thread without one is off for all threads.
         static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
         let format = tracing_subscriber::fmt().with_ansi(false).without_time();
         tracing::subscriber::set_default(
             format
-                .with_max_level(tracing::Level::DEBUG)
+                .with_max_level(level)
                 .with_writer(self.clone())
                 .finish(),
         )
