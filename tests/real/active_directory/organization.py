@@ -29,6 +29,8 @@ PASSWORD = "Passw0rd!"
 MAILBOX, CLIENT_ACCESS = 2, 4
 BASIC, NTLM, FORMS, INTEGRATED = 1, 2, 4, 16
 DISABLED, ENABLED = 0x10202, 0x10200  # Normal accounts whose password does not expire.
+MACHINE = 0x1000
+AES = 8 | 16
 
 SITES = ["Seattle", "Dallas", "London", "Tokyo", "Reykjavik", "Oslo"]
 # Name, site, roles, InternalURL, ExternalURL, authentication of the InternalURL.
@@ -45,6 +47,12 @@ SERVERS = [
     ("REY-MBX-01", "Reykjavik", MAILBOX, None, None, 0),
 ]
 LEGACY_SERVER = "OLD-MBX-03"
+
+# What browsers and other CASs ask tickets for; the second CAS of the tests is on this machine.
+SERVICES = {name: [f"HTTP/{name.lower()}.{DNS}"] for name, _, roles, *_ in SERVERS if roles & CLIENT_ACCESS}
+SERVICES["DAL-CAS-01"].append("HTTP/localhost")
+# By which name a domain controller is asked is for its clients to choose; the addresses are those of samba.sh.
+CONTROLLER_SERVICES = [f"ldap/{host}" for host in (f"dc1.{DNS}", "127.0.88.1", "127.0.88.2", "127.0.88.3")]
 
 # Account, mailbox server, further addresses.
 USERS = [
@@ -187,8 +195,21 @@ def person(ldif, dn, number, attributes, groups):
             "objectCategory": "person", "objectSid": sid(*DOMAIN, number), "userPassword": PASSWORD,
             "tokenGroups": [sid(*DOMAIN, group) for group in [513, *groups]]}
     else:
-        attributes["unicodePwd"] = f'"{PASSWORD}"'.encode("utf-16-le")
+        attributes["unicodePwd"] = password()
     ldif.add(dn, "user", **attributes)
+
+
+def machines(ldif):
+    for name, services in SERVICES.items():
+        ldif.add(f"CN={name},CN=Computers,{BASE}", "computer", sAMAccountName=f"{name}$", userAccountControl=MACHINE,
+                 dNSHostName=f"{name.lower()}.{DNS}", servicePrincipalName=services, unicodePwd=password(),
+                 **{"msDS-SupportedEncryptionTypes": AES})
+    print(f"dn: CN=DC1,OU=Domain Controllers,{BASE}", "changetype: modify", "add: servicePrincipalName",
+          *(f"servicePrincipalName: {service}" for service in CONTROLLER_SERVICES), "", sep="\n")
+
+
+def password():
+    return f'"{PASSWORD}"'.encode("utf-16-le")
 
 
 def around_it(ldif):
@@ -209,6 +230,8 @@ def main(target, bulk=0):
         dn = server(ldif, name, "Bulk", {"msExchCurrentServerRoles": CLIENT_ACCESS, **version(240)})
         virtual_directory(ldif, dn, f"https://{name.lower()}.{DNS}/owa", None, INTEGRATED)
     users(ldif)
+    if not ldif.slapd:
+        machines(ldif)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,10 @@
 #   samba.sh stop [N]    stops it, as if its power were cut
 #   samba.sh start [N]   starts it again with the data it had
 #   samba.sh down [N]    stops it for good
+#
+# Its KDC is on port 88 of the same address. Below target/real/active_directory are krb5.conf, for clients, and the
+# keytabs of the CASs: in keytabs/sea-cas-01.keytab the account comes first, so that it is what a client keytab shows,
+# and then its services, HTTP/sea-cas-01.fourthcoffee.test for one.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=$(cd "$here/../../.." && pwd)/target/real/active_directory
@@ -17,7 +21,7 @@ password='Passw0rd!'
 # shellcheck source-path=SCRIPTDIR
 . "$here/certificates.sh"
 
-# Of all that a domain controller does, LDAP alone; binds in clear are refused, as a Windows server may be told to.
+# Of all that a domain controller does, LDAP and Kerberos; binds in clear are refused, as a Windows server may be told to.
 configure() {
   mkdir -p "$dc/etc" "$dc/run"
   cat >"$dc/etc/smb.conf" <<END
@@ -26,7 +30,7 @@ configure() {
   workgroup = FOURTHCOFFEE
   realm = FOURTHCOFFEE.TEST
   server role = active directory domain controller
-  server services = ldap
+  server services = ldap, kdc
   interfaces = $address/8
   bind interfaces only = yes
   disable netbios = yes
@@ -66,9 +70,29 @@ build() {
   done
   /usr/bin/python3 "$here/organization.py" samba >"$home/organization.ldif"
   modify "$home/organization.ldif"
+  kerberos
   # Of the bind account, for the example.
   echo "$password" >"$home/password"
   tar -C "$dc" -cf - . | zstd -q -f -o "$snapshot"
+}
+
+# The realm as clients find it, and the keys of the CASs.
+kerberos() {
+  cat >"$home/krb5.conf" <<END
+[libdefaults]
+  default_realm = FOURTHCOFFEE.TEST
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+[realms]
+  FOURTHCOFFEE.TEST = {
+    kdc = $address
+  }
+END
+  mkdir -p "$home/keytabs"
+  /usr/bin/python3 -B "$here/keytabs.py" "$dc/etc/smb.conf" "$home/keytabs" >>"$home/provision.log" 2>&1 ||
+    { tail "$home/provision.log"; exit 1; }
 }
 
 start() {
@@ -77,7 +101,8 @@ start() {
     >"$dc/samba.log" 2>&1 </dev/null &
   echo $! >"$dc/run/tests.pid"
   for _ in {1..200}; do
-    ldapsearch -x -LLL -o nettimeout=1 -H "ldap://$address" -s base -b '' dnsHostName >/dev/null 2>&1 && return
+    ldapsearch -x -LLL -o nettimeout=1 -H "ldap://$address" -s base -b '' dnsHostName >/dev/null 2>&1 &&
+      true 2>/dev/null <"/dev/tcp/$address/88" && return
     kill -0 "$(<"$dc/run/tests.pid")" 2>/dev/null || break
     sleep 0.05
   done
@@ -118,5 +143,5 @@ outdated() {
 case ${1:-} in
   build | up | start | stop) "$1" ;;
   down) stop ;;
-  *) sed -n '2,9p' "${BASH_SOURCE[0]}"; exit 2 ;;
+  *) sed -n '2,12p' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac
