@@ -122,6 +122,8 @@ pub mod csc;
 pub mod decision;
 pub mod directory;
 pub mod first_cas;
+#[cfg(feature = "negotiate")]
+mod kerberos;
 pub mod lookup;
 pub mod outbound;
 pub mod pages;

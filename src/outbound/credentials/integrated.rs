@@ -1,24 +1,14 @@
 //! Integrated Windows authentication: the account of this CAS, by Kerberos.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::header::AUTHORIZATION;
-use tokio::sync::Semaphore;
 
-use self::lane::Lane;
 use super::{Authentication, Credentials, CredentialsError, LaterProof, Proof, Unauthenticated};
-use crate::wire::negotiate;
-
-mod gss;
-mod lane;
-mod ticket_error;
-
-pub use self::ticket_error::{TicketError, TicketErrorKind};
+use crate::{
+    kerberos::{Lane, TicketError, Tickets},
+    wire::negotiate,
+};
 
 /// The account of this CAS, shown by Kerberos under the scheme `Negotiate`. Never NTLM.
 ///
@@ -64,7 +54,7 @@ pub use self::ticket_error::{TicketError, TicketErrorKind};
 #[derive(Clone)]
 pub struct Integrated {
     settings: Settings,
-    shared: Arc<Shared>,
+    tickets: Tickets,
 }
 
 #[derive(Clone, Debug)]
@@ -72,13 +62,6 @@ struct Settings {
     account: Option<Arc<str>>,
     timeout: Duration,
     require_mutual: bool,
-}
-
-struct Shared {
-    /// Calls that may have to go to the KDC.
-    asking: Arc<Semaphore>,
-    /// By host. Hosts come from the directory, so there are few.
-    lanes: Mutex<HashMap<Box<str>, Arc<Lane>>>,
 }
 
 impl Integrated {
@@ -91,10 +74,7 @@ impl Integrated {
                 timeout: TICKET_TIMEOUT,
                 require_mutual: false,
             },
-            shared: Arc::new(Shared {
-                asking: Arc::new(Semaphore::new(CALLS_THAT_ASK)),
-                lanes: Mutex::default(),
-            }),
+            tickets: Tickets::new(),
         }
     }
 
@@ -118,15 +98,6 @@ impl Integrated {
         self.settings.require_mutual = true;
         self
     }
-
-    fn lane(&self, host: &str) -> Arc<Lane> {
-        let host = host.to_ascii_lowercase().into_boxed_str();
-        let mut lanes = lock(&self.shared.lanes);
-        let lane = lanes
-            .entry(host)
-            .or_insert_with_key(|host| Arc::new(Lane::new(host, Arc::clone(&self.shared.asking))));
-        Arc::clone(lane)
-    }
 }
 
 impl Credentials for Integrated {
@@ -137,7 +108,8 @@ impl Credentials for Integrated {
             let error = TicketError::ip_address(host);
             return Authentication::Now(Err(CredentialsError::new(error)));
         }
-        Authentication::Later(proof(self.settings.clone(), self.lane(host)))
+        let lane = self.tickets.lane("HTTP", host);
+        Authentication::Later(proof(self.settings.clone(), lane))
     }
 }
 
@@ -160,8 +132,8 @@ fn proof(settings: Settings, lane: Arc<Lane>) -> LaterProof {
             timeout,
             require_mutual,
         } = settings;
-        let (handshake, token) = lane
-            .token(account, timeout)
+        let (mut handshake, token) = lane
+            .token(account, None, timeout)
             .await
             .map_err(CredentialsError::new)?;
         let shown = negotiate::authorization(&token);
@@ -181,19 +153,14 @@ fn proof(settings: Settings, lane: Arc<Lane>) -> LaterProof {
     })
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 const TICKET_TIMEOUT: Duration = Duration::from_secs(5);
-const CALLS_THAT_ASK: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
-    use crate::directory::InternalUrl;
+    use crate::{directory::InternalUrl, kerberos::TicketErrorKind};
 
     //= src/docs/protocol.md#hop-kerberos
     #[test]
@@ -217,14 +184,5 @@ mod tests {
             let text = cause.to_string();
             assert!(text.contains("InternalURL names an IP address"), "{text}");
         }
-    }
-
-    #[test]
-    fn one_lane_for_a_host_in_any_case() {
-        let integrated = Integrated::new();
-        assert!(Arc::ptr_eq(
-            &integrated.lane("Dallas.corp"),
-            &integrated.clone().lane("dallas.corp")
-        ));
     }
 }

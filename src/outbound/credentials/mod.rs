@@ -14,7 +14,9 @@ mod integrated;
 mod shared_key;
 
 #[cfg(feature = "negotiate")]
-pub use integrated::{Integrated, TicketError, TicketErrorKind};
+pub use self::integrated::Integrated;
+#[cfg(feature = "negotiate")]
+pub use crate::kerberos::{TicketError, TicketErrorKind};
 
 /// Puts this CAS's own credentials on a request to a second CAS.
 ///

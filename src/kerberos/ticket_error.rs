@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use libgssapi::error::Error;
 
-/// Why there is no token, or why the second CAS is not who it should be. The text names the cause and the remedy.
+/// Why there is no token, or why the server is not who it should be. The text names the cause and the remedy.
 #[derive(Clone, Debug)]
 pub struct TicketError {
     kind: TicketErrorKind,
@@ -25,7 +25,7 @@ pub enum TicketErrorKind {
     Account,
     /// The KDC can't be reached, or does not answer in time.
     KdcUnreachable,
-    /// The second CAS doesn't show that it has the ticket's key.
+    /// The server doesn't show that it has the ticket's key.
     NotMutual,
     /// Anything else.
     Other,
@@ -38,7 +38,7 @@ impl TicketError {
         self.kind
     }
 
-    pub(super) fn ip_address(host: &str) -> Self {
+    pub(crate) fn ip_address(host: &str) -> Self {
         Self::new(
             TicketErrorKind::IpAddress,
             format!(
@@ -58,12 +58,12 @@ impl TicketError {
         )
     }
 
-    pub(super) fn not_mutual(service: &str, why: impl fmt::Display) -> Self {
+    pub(crate) fn not_mutual(service: &str, why: impl fmt::Display) -> Self {
         Self::new(
             TicketErrorKind::NotMutual,
             format!(
                 "mutual authentication failed, the server does not prove to be {service}: {why}; see who answers at \
-                 its InternalURL"
+                 its URL"
             ),
         )
     }
@@ -86,7 +86,7 @@ impl TicketError {
         let kind = kind_of(error.minor as i32, &said);
         let cause = match kind {
             TicketErrorKind::UnknownService => format!(
-                "the KDC knows no service {service}: register it on the account of the second CAS (setspn -S \
+                "the KDC knows no service {service}: register it on the account of that server (setspn -S \
                  {service} <account>)"
             ),
             TicketErrorKind::ClockSkew => {

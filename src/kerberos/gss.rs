@@ -12,7 +12,7 @@ use libgssapi::{
 
 use super::TicketError;
 
-/// The account of this CAS, and once it has been used, its tickets.
+/// An account of this machine, and once it has been used, its tickets.
 pub(super) struct Account {
     name: Option<Arc<str>>,
     tickets: Option<Cred>,
@@ -27,7 +27,11 @@ impl Account {
     }
 
     /// A token for `service`, whose ticket is asked for unless it is in the cache.
-    pub(super) fn token(&mut self, service: &str) -> Result<(Handshake, Vec<u8>), TicketError> {
+    pub(super) fn token(
+        &mut self,
+        service: &str,
+        binding: Option<&[u8]>,
+    ) -> Result<(Handshake, Vec<u8>), TicketError> {
         let failed = |error: Error| TicketError::from_library(service, error);
         let tickets = match &self.tickets {
             Some(tickets) => tickets.clone(),
@@ -41,7 +45,7 @@ impl Account {
             CtxFlags::GSS_C_MUTUAL_FLAG,
             Some(GSS_MECH_KRB5),
         );
-        let token = context.step(None, None).map_err(failed)?;
+        let token = context.step(None, binding).map_err(failed)?;
         let token = token.ok_or_else(|| TicketError::no_token(service))?;
         self.tickets = Some(tickets);
         let handshake = Handshake {
@@ -62,14 +66,14 @@ impl Account {
 }
 
 /// A token sent, waiting for the server's own.
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     context: ClientCtx,
     service: Box<str>,
 }
 
 impl Handshake {
     /// Checks the server's token; asks nobody.
-    pub(super) fn finish(mut self, reply: &[u8]) -> Result<(), TicketError> {
+    pub(crate) fn finish(&mut self, reply: &[u8]) -> Result<(), TicketError> {
         match self.context.step(Some(reply), None) {
             Ok(None) if self.context.is_complete() => Ok(()),
             Ok(_) => Err(TicketError::not_mutual(

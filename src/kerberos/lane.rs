@@ -1,4 +1,4 @@
-//! One second CAS: its ticket, used by one call of the library at a time.
+//! One server: its ticket, used by one call of the library at a time.
 
 use std::{
     fmt,
@@ -18,8 +18,8 @@ use super::{
     lock,
 };
 
-/// One second CAS. A call that the KDC keeps waiting holds the others of its lane up, and no other lane.
-pub(super) struct Lane {
+/// One server. A call that the KDC keeps waiting holds the others of its lane up, and no other lane.
+pub(crate) struct Lane {
     service: Arc<str>,
     asking: Arc<Semaphore>,
     held: Arc<AsyncMutex<Held>>,
@@ -35,26 +35,27 @@ enum Held {
 }
 
 /// A token, and what is needed to judge the answer to it.
-type Token = (Handshake, Vec<u8>);
+pub(crate) type Token = (Handshake, Vec<u8>);
 
 impl Lane {
-    pub(super) fn new(host: &str, asking: Arc<Semaphore>) -> Self {
+    pub(super) fn new(service: &str, asking: Arc<Semaphore>) -> Self {
         Self {
-            service: format!("HTTP/{host}").into(),
+            service: service.into(),
             asking,
             held: Arc::new(AsyncMutex::new(Held::Nothing)),
             busy: Mutex::default(),
         }
     }
 
-    pub(super) fn service(&self) -> &str {
+    pub(crate) fn service(&self) -> &str {
         &self.service
     }
 
-    /// A token for one request.
-    pub(super) async fn token(
+    /// A token for one request; with a channel binding, for one connection.
+    pub(crate) async fn token(
         self: &Arc<Self>,
         account: Option<Arc<str>>,
+        binding: Option<Arc<[u8]>>,
         timeout: Duration,
     ) -> Result<Token, TicketError> {
         let deadline = Instant::now() + timeout;
@@ -68,7 +69,7 @@ impl Lane {
             let mut held = Arc::clone(&self.held).lock_owned().await;
             // With the ticket at hand this takes a tenth of a millisecond.
             if let Held::Account(known) = std::mem::replace(&mut *held, Held::Nothing) {
-                let (back, token) = self.call(held, known, None).await?;
+                let (back, token) = self.call(held, known, binding.clone(), None).await?;
                 if token.is_ok() {
                     return token;
                 }
@@ -83,7 +84,7 @@ impl Lane {
             }
             let turn = Arc::clone(&self.asking).acquire_owned().await.ok();
             let fresh = Account::new(account);
-            self.call(held, fresh, turn).await?.1
+            self.call(held, fresh, binding, turn).await?.1
         };
         timeout_at(deadline, in_time)
             .await
@@ -95,6 +96,7 @@ impl Lane {
         self: &Arc<Self>,
         mut held: OwnedMutexGuard<Held>,
         mut account: Account,
+        binding: Option<Arc<[u8]>>,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(OwnedMutexGuard<Held>, Result<Token, TicketError>), TicketError> {
         let lane = Arc::clone(self);
@@ -102,7 +104,7 @@ impl Lane {
         let called = spawn_blocking(move || {
             let _turn = turn;
             let _busy = Busy(&lane.busy);
-            let token = account.token(&lane.service);
+            let token = account.token(&lane.service, binding.as_deref());
             *held = match &token {
                 Ok(_) => Held::Account(account),
                 Err(error) => Held::Failure(error.clone(), Instant::now()),
