@@ -95,7 +95,7 @@
 //! | `active-directory` | a [`lookup`] that asks Active Directory: mailboxes, topology and groups, over LDAP | no |
 //! | `metrics` | counters and a histogram through the `metrics` facade | no |
 //! | `full` | all of the above | no |
-//! | `negotiate` | Kerberos between the CASs, by MIT libkrb5; building it takes `libkrb5-dev` and `clang`, so it is not in `full` | no |
+//! | `negotiate` | Kerberos between the CASs, and to the directory, by MIT libkrb5; building it takes `libkrb5-dev` and `clang`, so it is not in `full` | no |
 //!
 //! A feature only adds. An InternalURL has to be https unless the policy says otherwise, so a first CAS in earnest
 //! wants `rustls`.

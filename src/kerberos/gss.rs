@@ -83,6 +83,23 @@ impl Handshake {
             Err(error) => Err(TicketError::not_mutual(&self.service, error)),
         }
     }
+
+    /// Answers the offer of security layers that SASL ends with: none of them, for within TLS none is needed. Asks
+    /// nobody. [`finish`](Self::finish) comes before it.
+    ///
+    /// RFC 4752, 3.1: a bit mask of layers and the size of a message, and in the answer no name to act for.
+    #[cfg(feature = "active-directory")]
+    pub(crate) fn decline_layers(&mut self, offer: &[u8]) -> Result<Vec<u8>, TicketError> {
+        let failed = |error: Error| TicketError::from_library(&self.service, error);
+        let offer = self.context.unwrap(offer).map_err(failed)?;
+        match *offer {
+            [layers, _, _, _] if layers & NO_LAYER != 0 => {
+                let answer = self.context.wrap(false, &[NO_LAYER, 0, 0, 0]);
+                Ok(answer.map_err(failed)?.to_vec())
+            }
+            _ => Err(TicketError::layer_demanded(&self.service)),
+        }
+    }
 }
 
 impl fmt::Debug for Handshake {
@@ -90,3 +107,6 @@ impl fmt::Debug for Handshake {
         f.write_str("Handshake(..)")
     }
 }
+
+#[cfg(feature = "active-directory")]
+const NO_LAYER: u8 = 1;

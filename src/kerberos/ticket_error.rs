@@ -73,6 +73,12 @@ impl TicketError {
         Self::new(TicketErrorKind::Other, text)
     }
 
+    #[cfg(feature = "active-directory")]
+    pub(super) fn layer_demanded(service: &str) -> Self {
+        let text = format!("{service} demands a security layer of SASL, although there is TLS");
+        Self::new(TicketErrorKind::Other, text)
+    }
+
     pub(super) fn abandoned() -> Self {
         Self::new(
             TicketErrorKind::Other,

@@ -37,7 +37,11 @@ pub struct Relay {
 
 impl Relay {
     pub async fn to(target: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0", target).await
+    }
+
+    pub async fn at(address: &str, target: &'static str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, watched) = watch::channel(Mode::Through);
         let (cuts, cut) = watch::channel(());

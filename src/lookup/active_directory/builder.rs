@@ -9,6 +9,11 @@ use tokio_rustls::rustls::{
 };
 
 use crate::directory::ServerName;
+#[cfg(feature = "negotiate")]
+use crate::kerberos::Tickets;
+
+#[cfg(feature = "negotiate")]
+use super::own_account::OwnAccount;
 
 use super::{
     ActiveDirectory, DirectoryError, DirectoryErrorKind, InvalidControllerUrl, Shared,
@@ -32,8 +37,15 @@ enum Trust {
     Nobody,
 }
 
+/// Who signs in.
+pub(super) enum Bind {
+    Password(String, Secret),
+    #[cfg(feature = "negotiate")]
+    OwnAccount(OwnAccount),
+}
+
 pub(super) struct Settings {
-    pub(super) bind: (String, Secret),
+    pub(super) bind: Bind,
     pub(super) base: Option<String>,
     /// `None`: in clear.
     pub(super) tls: Option<Arc<ClientConfig>>,
@@ -63,7 +75,36 @@ impl ActiveDirectoryBuilder {
     ///
     /// [What it may do](super#rights-of-the-bind-account) need not be much.
     pub fn bind(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        self.settings.bind = (name.into(), Secret(password.into()));
+        self.settings.bind = Bind::Password(name.into(), Secret(password.into()));
+        self
+    }
+
+    /// Signs in as the account of this server, by Kerberos (SASL GSSAPI): as the account that comes first in the client
+    /// keytab, or whose tickets are in the cache.
+    ///
+    /// The service asked for is `ldap/<host>`, with the host as the domain controller's URL has it: name domain
+    /// controllers as they are registered, by DNS. The environment is that of
+    /// [`Integrated`](crate::outbound::credentials::Integrated#the-environment), and the library is called in the same
+    /// way: on blocking threads, four calls at a time at most, each as long as [connecting](Self::connect_time_limit)
+    /// may take. TLS is as with a password; the bind is tied to it (`tls-server-end-point`), and has no layer of its own.
+    #[cfg(feature = "negotiate")]
+    pub fn bind_as_own_account(self) -> Self {
+        self.bind_by_kerberos(None)
+    }
+
+    /// The same as [another account](Self::bind_as_own_account) of the client keytab, such as
+    /// `SEA-CAS-01$@CONTOSO.COM`.
+    #[cfg(feature = "negotiate")]
+    pub fn bind_as_account(self, principal: impl Into<Arc<str>>) -> Self {
+        self.bind_by_kerberos(Some(principal.into()))
+    }
+
+    #[cfg(feature = "negotiate")]
+    fn bind_by_kerberos(mut self, principal: Option<Arc<str>>) -> Self {
+        self.settings.bind = Bind::OwnAccount(OwnAccount {
+            principal,
+            tickets: Tickets::new(),
+        });
         self
     }
 
@@ -153,13 +194,21 @@ impl ActiveDirectoryBuilder {
     ///
     /// # Errors
     /// If the topology cannot be read from any of the domain controllers, or the bind account has no password: Active
-    /// Directory would take such a bind for an anonymous one.
+    /// Directory would take such a bind for an anonymous one. If a bind by Kerberos is to be made in clear.
     pub async fn connect(mut self) -> Result<ActiveDirectory, DirectoryError> {
         let refused =
             |why: &str| DirectoryError::general(DirectoryErrorKind::BindRefused).because(why);
-        let (name, Secret(password)) = &self.settings.bind;
-        if name.is_empty() || password.is_empty() {
-            return Err(refused("the bind account needs a name and a password"));
+        match (&self.settings.bind, &self.trust) {
+            (Bind::Password(name, Secret(password)), _)
+                if name.is_empty() || password.is_empty() =>
+            {
+                return Err(refused("the bind account needs a name and a password"));
+            }
+            #[cfg(feature = "negotiate")]
+            (Bind::OwnAccount(_), Trust::Nobody) => {
+                return Err(refused("a bind by Kerberos is made within TLS alone"));
+            }
+            _ => {}
         }
         self.settings.tls = match self.trust {
             Trust::Given(tls) => Some(tls),
@@ -200,7 +249,7 @@ impl fmt::Debug for ActiveDirectoryBuilder {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            bind: (String::new(), Secret(String::new())),
+            bind: Bind::Password(String::new(), Secret(String::new())),
             base: None,
             tls: None,
             refresh: Duration::from_secs(5 * 60),

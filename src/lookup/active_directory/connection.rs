@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    builder::Settings,
+    builder::{Bind, Secret, Settings},
     controller::Controller,
     entry::Entry,
     error::{DirectoryError, DirectoryErrorKind},
@@ -51,7 +51,7 @@ pub(super) enum Limit {
 
 pub(super) struct Connection {
     ldap: Ldap,
-    driver: JoinHandle<()>,
+    driver: Driver,
     controller: Arc<str>,
     users: String,
     configuration: String,
@@ -74,19 +74,21 @@ impl Connection {
         settings: &Settings,
     ) -> Result<Self, DirectoryError> {
         let url = &controller.url;
-        let error = |error| DirectoryError::ldap(error, url);
-        let mut how = LdapConnSettings::new().set_starttls(controller.start_tls);
-        match &settings.tls {
-            Some(tls) => how = how.set_config(Arc::clone(tls)),
-            None => how = how.set_starttls(false),
-        }
-        let (connection, ldap) = LdapConnAsync::with_settings(how, url)
-            .await
-            .map_err(error)?;
-        let driver = tokio::spawn(async {
-            // Whoever waits for an answer sees the same error.
-            let _ = connection.drive().await;
-        });
+        let (ldap, driver) = match (&settings.bind, &settings.tls) {
+            (Bind::Password(name, password), _) => {
+                sign_in(controller, settings, name, password).await?
+            }
+            #[cfg(feature = "negotiate")]
+            (Bind::OwnAccount(account), Some(tls)) => {
+                let time_limit = settings.connect_time_limit;
+                account.connect(controller, tls, time_limit).await?
+            }
+            // Refused before anybody is asked.
+            #[cfg(feature = "negotiate")]
+            (Bind::OwnAccount(_), None) => {
+                return Err(DirectoryError::new(DirectoryErrorKind::BindRefused, url));
+            }
+        };
         let mut opened = Self {
             ldap,
             driver,
@@ -96,9 +98,6 @@ impl Connection {
             page_size: settings.page_size,
             opened: Instant::now(),
         };
-        let (name, password) = &settings.bind;
-        let bound = opened.ldap.simple_bind(name, password.expose()).await;
-        bound.and_then(ldap3::LdapResult::success).map_err(error)?;
         opened.learn_names(settings).await?;
         Ok(opened)
     }
@@ -123,7 +122,7 @@ impl Connection {
 
     /// Whether it is worth trying to use it once more.
     pub(super) fn is_open(&self) -> bool {
-        !self.driver.is_finished()
+        !self.driver.0.is_finished()
     }
 
     pub(super) async fn search_all(
@@ -189,6 +188,31 @@ impl Connection {
     }
 }
 
+/// Connects and signs in with a password.
+async fn sign_in(
+    controller: &Controller,
+    settings: &Settings,
+    name: &str,
+    password: &Secret,
+) -> Result<(Ldap, Driver), DirectoryError> {
+    let error = |error| DirectoryError::ldap(error, &controller.url);
+    let mut how = LdapConnSettings::new().set_starttls(controller.start_tls);
+    match &settings.tls {
+        Some(tls) => how = how.set_config(Arc::clone(tls)),
+        None => how = how.set_starttls(false),
+    }
+    let (connection, mut ldap) = LdapConnAsync::with_settings(how, &controller.url)
+        .await
+        .map_err(error)?;
+    let driver = Driver::start(async {
+        // Whoever waits for an answer sees the same error.
+        let _ = connection.drive().await;
+    });
+    let bound = ldap.simple_bind(name, password.expose()).await;
+    bound.and_then(ldap3::LdapResult::success).map_err(error)?;
+    Ok((ldap, driver))
+}
+
 /// Ends in time, and without a panic: ldap3 has some for answers that are none.
 async fn bounded<T>(
     asking: impl Future<Output = Result<T, DirectoryError>>,
@@ -203,10 +227,19 @@ async fn bounded<T>(
     }
 }
 
-impl Drop for Connection {
+/// What carries the messages of a connection; ends when dropped.
+pub(super) struct Driver(JoinHandle<()>);
+
+impl Driver {
+    pub(super) fn start(driving: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(driving))
+    }
+}
+
+impl Drop for Driver {
     fn drop(&mut self) {
         // It would end by itself with the last handle, unless it is stuck with a silent peer.
-        self.driver.abort();
+        self.0.abort();
     }
 }
 

@@ -15,6 +15,10 @@ use super::error::DirectoryError;
 pub(super) struct Controller {
     /// For ldap3 to connect to, and for people to read.
     pub(super) url: Arc<str>,
+    #[cfg(feature = "negotiate")]
+    pub(super) host: Arc<str>,
+    #[cfg(feature = "negotiate")]
+    pub(super) port: u16,
     /// TLS is asked for on a connection that begins in clear.
     pub(super) start_tls: bool,
     health: Mutex<Health>,
@@ -46,6 +50,10 @@ impl Controller {
         let scheme = if start_tls { "ldap" } else { "ldaps" };
         Ok(Self {
             url: format!("{scheme}://{authority}").into(),
+            #[cfg(feature = "negotiate")]
+            host: uri.host().unwrap_or_default().into(),
+            #[cfg(feature = "negotiate")]
+            port: uri.port_u16().unwrap_or(if start_tls { 389 } else { 636 }),
             start_tls,
             health: Mutex::default(),
             dice: RandomState::new(),

@@ -20,8 +20,11 @@ pub enum DirectoryErrorKind {
     Unreachable,
     /// No answer in time.
     TimedOut,
-    /// The domain controller does not accept the name or the password of the bind account.
+    /// The domain controller does not accept the bind account: its name, its password, or its ticket.
     BindRefused,
+    /// No ticket for the domain controller, or it does not show that it is the one the ticket is for. The
+    /// [source](Error::source) says what to do about it.
+    NoTicket,
     /// The domain controller answered with an error.
     Refused,
     /// The domain controller refers to another one. Only those that are configured are asked.
@@ -78,8 +81,11 @@ impl DirectoryError {
 
     /// Whether another domain controller may do better.
     pub(super) fn is_of_the_controller(&self) -> bool {
-        use DirectoryErrorKind::{BindRefused, Malformed, TimedOut, Unreachable};
-        matches!(self.kind, BindRefused | Malformed | TimedOut | Unreachable)
+        use DirectoryErrorKind::{BindRefused, Malformed, NoTicket, TimedOut, Unreachable};
+        matches!(
+            self.kind,
+            BindRefused | Malformed | NoTicket | TimedOut | Unreachable
+        )
     }
 
     fn kind_of(result: &LdapResult) -> DirectoryErrorKind {
@@ -100,7 +106,13 @@ impl fmt::Display for DirectoryError {
             DirectoryErrorKind::Unreachable => write!(f, "reach {controller}"),
             DirectoryErrorKind::TimedOut => write!(f, "hear from {controller} in time"),
             DirectoryErrorKind::BindRefused => {
-                write!(f, "sign in to {controller}: name or password not accepted")
+                write!(
+                    f,
+                    "sign in to {controller}: the bind account is not accepted"
+                )
+            }
+            DirectoryErrorKind::NoTicket => {
+                write!(f, "sign in to {controller} by Kerberos")
             }
             DirectoryErrorKind::Refused => write!(f, "search {controller}"),
             DirectoryErrorKind::Referral => {

@@ -49,6 +49,9 @@
 //!   naming context, and of `CN=Partitions`. Authenticated Users have it, unless somebody took it away. An account
 //!   that sees no Exchange server is an error, never an empty topology.
 //!
+//! The computer account of this server is such an account: with the feature `negotiate`,
+//! `ActiveDirectoryBuilder::bind_as_own_account` signs in as it by Kerberos, and no password has to be kept.
+//!
 //! It needs no right to write, no mailbox, no membership in a group of Exchange, and no interactive logon.
 //!
 //! # Connections
@@ -62,11 +65,12 @@
 //!
 //! # Limits
 //!
-//! The only bind is the simple one, within TLS. Kerberos (SASL GSSAPI) is not supported yet.
 //! Mailboxes are found on servers that hold their databases below themselves, which is so for Exchange 2007; for later
 //! versions `msExchHomeServerName` decides. An Exchange 2003 back-end is reached by `http`, as its front-ends did.
 
 mod builder;
+#[cfg(feature = "negotiate")]
+mod channel_binding;
 mod connection;
 mod controller;
 pub mod danger;
@@ -78,6 +82,10 @@ mod identify;
 mod locate;
 mod log;
 mod logon_name;
+#[cfg(feature = "negotiate")]
+mod message;
+#[cfg(feature = "negotiate")]
+mod own_account;
 mod pool;
 mod refresh;
 mod snapshot;

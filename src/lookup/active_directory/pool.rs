@@ -154,6 +154,10 @@ impl Pool {
         if let Some(controller) = self.controllers.get(index) {
             controller.failed(error);
         }
+        // Whoever is signed in already needs no ticket.
+        if error.kind() == DirectoryErrorKind::NoTicket {
+            return;
+        }
         self.idle().retain(|idle| idle.controller != index);
     }
 

@@ -3,6 +3,8 @@
 mod connections;
 mod decisions;
 mod names;
+#[cfg(feature = "negotiate")]
+mod own_account;
 mod slapd;
 mod topology;
 
