@@ -1,15 +1,15 @@
 //! A first CAS in Seattle, and second CASs wherever a test puts them.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cas_proxy::{
     csc::ClientSecurityContext,
     decision::Policy,
     directory::{ClientAccessServer, MailboxKey, Topology},
-    first_cas::CasProxyLayer,
+    first_cas::{CasProxyLayer, Timeouts},
     lookup::InMemory,
-    outbound::credentials::Integrated,
+    outbound::{Client, credentials::Integrated},
     second_cas::{MachineAccounts, Proxied, SecondCasLayer},
     telemetry::{Event, Outcome},
 };
@@ -29,6 +29,11 @@ use crate::support::{self, EXCHANGE_2007, get, here, mailbox, name, site};
 pub const SERVICE: &str = "HTTP/localhost@FOURTHCOFFEE.TEST";
 pub const SEATTLE: &str = "SEATTLE$@FOURTHCOFFEE.TEST";
 pub const DALLAS: &str = "DALLAS$@FOURTHCOFFEE.TEST";
+
+/// Our account, with time enough on the busiest machine: a test that waits so long has found a hang.
+pub fn patient() -> Integrated {
+    Integrated::new().ticket_timeout(PATIENCE)
+}
 
 /// Users from 100 on live in the site of the second CAS whose InternalURL comes first, from 200 on in the next.
 pub fn first_cas(internal_urls: &[&str], credentials: Integrated) -> CasProxyLayer {
@@ -52,9 +57,14 @@ pub fn first_cas(internal_urls: &[&str], credentials: Integrated) -> CasProxyLay
     }
     let mut policy = Policy::default();
     policy.allow_proxying_without_ssl = true;
+    let mut timeouts = Timeouts::default();
+    timeouts.login = PATIENCE;
+    timeouts.response_head = PATIENCE;
     CasProxyLayer::new(here(), Arc::new(topology.build().unwrap()), lookup)
         .policy(policy)
         .credentials(credentials)
+        .outbound(Client::builder().connect_timeout(PATIENCE).build())
+        .timeouts(timeouts)
 }
 
 pub fn first_user(site: usize) -> u32 {
@@ -137,3 +147,4 @@ pub async fn listen(
 }
 
 const USERS: u32 = 100;
+const PATIENCE: Duration = Duration::from_secs(120);

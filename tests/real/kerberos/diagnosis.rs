@@ -1,10 +1,8 @@
 //! Nine ways to fail: each gives the page, event 71, and a line with server, cause and remedy.
 
-use cas_proxy::outbound::credentials::Integrated;
-
 use crate::{
-    company::{first_cas, first_user, visit},
-    surroundings::{SEATTLE, Surroundings},
+    company::{first_cas, first_user, patient, visit},
+    surroundings::{SEATTLE, Surroundings, apache},
 };
 
 /// One visit to a second CAS at `internal_url`, by a first CAS in these surroundings.
@@ -12,11 +10,11 @@ use crate::{
 fn check(
     test: &str,
     surroundings: Surroundings,
-    internal_url: &'static str,
+    internal_url: fn() -> String,
     expected: &'static [&'static str],
 ) {
     surroundings.run(&format!("diagnosis::{test}"), || async move {
-        let layer = first_cas(&[internal_url], Integrated::new());
+        let layer = first_cas(&[&internal_url()], patient());
         let (status, text, failure) = visit(&layer, first_user(0)).await;
         assert_eq!(status, 502, "{text}");
         assert!(text.contains("71"), "{text}");
@@ -28,7 +26,9 @@ fn check(
     });
 }
 
-const APACHE: &str = "http://localhost:18090/owa";
+fn kerberos() -> String {
+    apache("negotiate")
+}
 
 //= src/docs/protocol.md#hop-kerberos
 #[test]
@@ -37,7 +37,7 @@ fn only_ntlm() {
     check(
         "only_ntlm",
         SEATTLE,
-        "http://localhost:18091/owa",
+        || apache("ntlm"),
         &["only NTLM", "set its virtual directory to Negotiate"],
     );
 }
@@ -48,7 +48,7 @@ fn only_basic() {
     check(
         "only_basic",
         SEATTLE,
-        "http://localhost:18092/owa",
+        || apache("basic"),
         &["only Basic", "lacks Integrated Windows"],
     );
 }
@@ -59,7 +59,7 @@ fn no_challenge() {
     check(
         "no_challenge",
         SEATTLE,
-        "http://localhost:18093/owa",
+        || apache("mute"),
         &["no way to authenticate", "enable Integrated"],
     );
 }
@@ -67,11 +67,10 @@ fn no_challenge() {
 #[test]
 #[ignore = "needs a Kerberos realm"]
 fn unknown_service() {
-    let url = "http://nowhere.fourthcoffee.test/owa";
     check(
         "unknown_service",
         SEATTLE,
-        url,
+        || "http://nowhere.fourthcoffee.test/owa".to_owned(),
         &["HTTP/nowhere.fourthcoffee.test", "setspn -S"],
     );
 }
@@ -82,7 +81,7 @@ fn ip_address() {
     check(
         "ip_address",
         SEATTLE,
-        "http://127.0.0.1:18090/owa",
+        || apache("negotiate").replace("localhost", "127.0.0.1"),
         &["IP address (127.0.0.1)", "DNS name"],
     );
 }
@@ -91,7 +90,12 @@ fn ip_address() {
 #[ignore = "needs a Kerberos realm"]
 fn clock_skew() {
     let strict = SEATTLE.config("strict-clock.conf").clock("+1h");
-    check("clock_skew", strict, APACHE, &["clocks", "set them right"]);
+    check(
+        "clock_skew",
+        strict,
+        kerberos,
+        &["clocks", "set them right"],
+    );
 }
 
 #[test]
@@ -100,7 +104,7 @@ fn keytab_missing() {
     check(
         "keytab_missing",
         SEATTLE.client_keytab("none.keytab"),
-        APACHE,
+        kerberos,
         &["own account", "KRB5_CLIENT_KTNAME"],
     );
 }
@@ -112,7 +116,7 @@ fn keytab_out_of_date() {
     check(
         "keytab_out_of_date",
         outdated,
-        APACHE,
+        kerberos,
         &["own account", "current key"],
     );
 }
@@ -123,7 +127,7 @@ fn dead_kdc() {
     check(
         "dead_kdc",
         SEATTLE.config("dead-kdc.conf"),
-        APACHE,
+        kerberos,
         &["KDC can't be reached", "krb5.conf"],
     );
 }

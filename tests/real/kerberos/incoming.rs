@@ -26,7 +26,7 @@ use crate::{
 /// Asks our second CAS for a ping with curl, as the account of these surroundings; status and head.
 fn curl(internal: &str, arguments: &[&str]) -> (u16, String) {
     let output = Command::new("curl")
-        .args(["-s", "-i", "--max-time", "10"])
+        .args(["-s", "-i", "--max-time", "120"])
         .args(arguments)
         .arg(format!("{internal}/ping.owa"))
         .output()

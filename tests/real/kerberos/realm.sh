@@ -3,14 +3,15 @@
 # a second CAS (dallas) and a stranger, and Apache in four roles of a second CAS.
 #
 #   realm.sh up      makes it from nothing below the temporary directory, and starts it
-#   realm.sh down    stops it
+#   realm.sh down    stops it, and whatever an earlier one left running
 #
-# Port 18088 and 18089: the KDCs, of which tests may stop the second. 18090: Apache with Kerberos; 18091: offers NTLM
-# alone; 18092: Basic alone; 18093: 401 without a word.
+# Its ports are the first six in a row that nobody else has; the file `ports` tells which. Tests may stop the second KDC.
 set -euo pipefail
-# Where Apache may read it too, which runs as another user.
 home=${TMPDIR:-/tmp}/cas-proxy-kerberos
 realm=FOURTHCOFFEE.TEST
+# Apache: with Kerberos, with NTLM alone, with Basic alone, and with 401 without a word.
+roles=(kdc second-kdc negotiate ntlm basic mute)
+declare -A port
 export PATH=$PATH:/usr/sbin
 export KRB5_CONFIG=$home/krb5.conf
 
@@ -46,6 +47,12 @@ kdc() {
     acl_file = /dev/null
     max_life = 10h
   }
+[dbmodules]
+  # Nothing is written when a ticket is asked for: a slow disk must not make a slow KDC.
+  $realm = {
+    disable_last_success = true
+    disable_lockout = true
+  }
 [logging]
   kdc = FILE:$home/kdc-$number.log
 END
@@ -77,7 +84,7 @@ accounts() {
 }
 
 apache() {
-  local modules=/usr/lib/apache2/modules module
+  local modules=/usr/lib/apache2/modules module role
   mkdir -p "$home/htdocs/owa"
   echo 'mail of Apache' | tee "$home/htdocs/owa/counted.html" >"$home/htdocs/owa/index.html"
   {
@@ -89,15 +96,17 @@ apache() {
     echo "CustomLog $home/access.log short"
     echo 'ServerName localhost'
     ((EUID)) || printf 'User www-data\nGroup www-data\n'
+    # The tests are its only clients, and may be many.
+    printf 'ServerLimit 4\nThreadsPerChild 64\nMaxRequestWorkers 256\nKeepAliveTimeout 60\n'
     for module in mpm_event authn_core authz_core authz_user headers dir mime alias authn_file auth_basic auth_gssapi; do
       echo "LoadModule ${module}_module $modules/mod_$module.so"
     done
     echo "TypesConfig /etc/mime.types"
     echo "DocumentRoot $home/htdocs"
     echo 'DirectoryIndex index.html'
-    for port in 18090 18091 18092 18093; do echo "Listen 127.0.0.1:$port"; done
+    for role in "${roles[@]:2}"; do echo "Listen 127.0.0.1:${port[$role]}"; done
     cat <<END
-<VirtualHost 127.0.0.1:18090>
+<VirtualHost 127.0.0.1:${port[negotiate]}>
   <Location /owa>
     AuthType GSSAPI
     AuthName dallas
@@ -107,11 +116,11 @@ apache() {
     Header set X-Authenticated-User "expr=%{REMOTE_USER}"
   </Location>
 </VirtualHost>
-<VirtualHost 127.0.0.1:18091>
+<VirtualHost 127.0.0.1:${port[ntlm]}>
   Redirect 401 /owa
   Header always set WWW-Authenticate NTLM
 </VirtualHost>
-<VirtualHost 127.0.0.1:18092>
+<VirtualHost 127.0.0.1:${port[basic]}>
   <Location /owa>
     AuthType Basic
     AuthName austin
@@ -119,7 +128,7 @@ apache() {
     Require valid-user
   </Location>
 </VirtualHost>
-<VirtualHost 127.0.0.1:18093>
+<VirtualHost 127.0.0.1:${port[mute]}>
   Redirect 401 /owa
 </VirtualHost>
 END
@@ -133,38 +142,96 @@ up() {
   down
   rm -rf "$home"
   mkdir -p "$home"
-  client krb5.conf 127.0.0.1:18088
-  client second-kdc.conf 127.0.0.1:18089
-  client dead-kdc.conf 127.0.0.1:1
-  client strict-clock.conf 127.0.0.1:18088 'kdc_timesync = 0'
-  kdc 1 18088
-  kdc 2 18089
-  accounts >"$home/accounts.log" 2>&1 || { cat "$home/accounts.log"; exit 1; }
-  start_kdc 1
-  start_kdc 2
-  apache
-  for _ in {1..100}; do
-    KRB5_CONFIG=$home/krb5.conf kinit -k -t "$home/seattle.keytab" -c "MEMORY:" 'SEATTLE$' 2>/dev/null &&
-      KRB5_CONFIG=$home/second-kdc.conf kinit -k -t "$home/seattle.keytab" -c "MEMORY:" 'SEATTLE$' 2>/dev/null &&
-      curl -so /dev/null http://localhost:18090/ && return
-    sleep 0.05
+  readable_by_apache
+  local base
+  for ((base = 18088; base < 19088; base += 10)); do
+    free "$base" || continue
+    # Somebody else may be faster: then the next.
+    start "$base" && return
+    down
   done
   echo 'the realm did not come up:'
   tail "$home"/*.log
   exit 1
 }
 
+# Apache runs as another user.
+readable_by_apache() {
+  ((EUID)) && return
+  setpriv --reuid www-data --regid www-data --clear-groups test -x "$home" && return
+  echo "www-data cannot enter $home: set TMPDIR to a directory that it can enter"
+  exit 1
+}
+
+# free BASE: whether nobody listens on any of the ports from there.
+free() {
+  local at
+  for at in "${!roles[@]}"; do
+    (exec 3<>"/dev/tcp/127.0.0.1/$(($1 + at))") 2>/dev/null && return 1
+  done
+  return 0
+}
+
+# start BASE: on the ports from there; fails if a server ends, or is not there after a minute.
+start() {
+  local at
+  for at in "${!roles[@]}"; do
+    port[${roles[at]}]=$(($1 + at))
+    echo "${roles[at]} $(($1 + at))"
+  done >"$home/ports"
+  client krb5.conf "127.0.0.1:${port[kdc]}"
+  client second-kdc.conf "127.0.0.1:${port[second-kdc]}"
+  client dead-kdc.conf 127.0.0.1:1
+  client strict-clock.conf "127.0.0.1:${port[kdc]}" 'kdc_timesync = 0'
+  kdc 1 "${port[kdc]}"
+  kdc 2 "${port[second-kdc]}"
+  [[ -e $home/principal ]] || accounts >"$home/accounts.log" 2>&1 || { cat "$home/accounts.log"; exit 1; }
+  start_kdc 1
+  start_kdc 2
+  apache || return
+  local until=$((SECONDS + 60))
+  while ((SECONDS < until)); do
+    answers && return
+    (($(servers | wc -l) >= 3)) || return
+    sleep 0.05
+  done
+  return 1
+}
+
+answers() {
+  local config
+  for config in krb5.conf second-kdc.conf; do
+    KRB5_CONFIG=$home/$config kinit -k -t "$home/seattle.keytab" -c MEMORY: 'SEATTLE$' 2>/dev/null || return
+  done
+  [[ $(curl -s -o /dev/null -w '%{http_code}' "http://localhost:${port[negotiate]}/owa/") == 401 ]]
+}
+
+# The processes that were started with a file of ours, whether or not a file still tells their numbers.
+servers() {
+  local process words
+  for process in /proc/[0-9]*; do
+    words=$(tr '\0' ' ' 2>/dev/null <"$process/cmdline") || continue
+    [[ $words == krb5kdc\ *" $home/"* || $words == *apache2\ *" $home/"* ]] && echo "${process#/proc/}"
+  done
+  return 0
+}
+
+# Returns when they have ended: their ports are free then.
 down() {
-  local pid
-  for pid in "$home"/*.pid; do
-    [[ -f $pid ]] || continue
-    kill -CONT "$(<"$pid")" 2>/dev/null || true
-    kill "$(<"$pid")" 2>/dev/null || true
-    rm -f "$pid"
+  local pids signal
+  for signal in TERM KILL; do
+    for _ in {1..100}; do
+      mapfile -t pids < <(servers)
+      ((${#pids[@]})) || return 0
+      kill -s "$signal" "${pids[@]}" 2>/dev/null || true
+      # One that a test has stopped hears of it when it goes on.
+      kill -s CONT "${pids[@]}" 2>/dev/null || true
+      sleep 0.1
+    done
   done
 }
 
 case ${1:-} in
   up | down) "$1" ;;
-  *) sed -n '2,9p' "${BASH_SOURCE[0]}"; exit 2 ;;
+  *) sed -n '2,8p' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

@@ -9,7 +9,7 @@ use cas_proxy::{first_cas::CasProxyLayer, outbound::credentials::Integrated};
 
 use crate::{
     company::{first_cas, first_user, visit},
-    surroundings::{SEATTLE, read},
+    surroundings::{SEATTLE, apache, read},
 };
 
 /// Sends the second KDC a signal; dropped, lets it go on.
@@ -36,39 +36,32 @@ fn users_of_other_sites_are_served_as_before() {
     second.run(
         "silent_kdc::users_of_other_sites_are_served_as_before",
         || async {
-            let patience = Duration::from_millis(500);
-            let layer = first_cas(
-                &[
-                    "http://localhost:18090/owa",
-                    "http://nowhere.fourthcoffee.test/owa",
-                ],
-                Integrated::new().ticket_timeout(patience),
-            );
+            // Each round asks for a ticket that nobody has asked for.
+            let mut sites = vec![apache("negotiate")];
+            sites.extend((0..ROUNDS).map(|at| format!("http://new{at}.fourthcoffee.test/owa")));
+            let sites: Vec<&str> = sites.iter().map(String::as_str).collect();
+            let layer = first_cas(&sites, Integrated::new().ticket_timeout(TICKET_TIMEOUT));
             assert_eq!(visit(&layer, first_user(0)).await.0, 200);
             let _going_on = SecondKdc;
             let (mut calm, mut silent) = (Vec::new(), Vec::new());
-            for round in 0..7 {
+            for round in 0..ROUNDS {
                 calm.push(round_of_visits(&layer).await);
                 SecondKdc::signal("-STOP");
                 let unlucky: Vec<_> = (0..50)
                     .map(|user| {
                         let layer = layer.clone();
                         tokio::spawn(async move {
-                            let started = Instant::now();
-                            let (status, _, failure) = visit(&layer, first_user(1) + user).await;
-                            (status, failure.unwrap(), started.elapsed())
+                            let (status, _, failure) =
+                                visit(&layer, first_user(1 + round) + user).await;
+                            (status, failure.unwrap())
                         })
                     })
                     .collect();
                 silent.push(round_of_visits(&layer).await);
                 for unlucky in unlucky {
-                    let (status, failure, took) = unlucky.await.unwrap();
+                    let (status, failure) = unlucky.await.unwrap();
                     assert_eq!(status, 502);
-                    assert!(failure.contains("KDC"), "{failure}");
-                    assert!(took < patience * 4, "{took:?}");
-                    if round == 0 {
-                        assert!(failure.contains("the KDC is silent"), "{failure}");
-                    }
+                    assert!(failure.contains("the KDC is silent"), "{failure}");
                 }
                 SecondKdc::signal("-CONT");
             }
@@ -100,3 +93,7 @@ fn told(mut medians: Vec<Duration>) -> String {
         medians[medians.len() - 1]
     )
 }
+
+const ROUNDS: usize = 5;
+/// Each round takes as long. A visit that is served has it too, and is never near it.
+const TICKET_TIMEOUT: Duration = Duration::from_secs(5);

@@ -54,7 +54,10 @@ impl Surroundings {
             None => Command::new(program),
             Some(offset) => {
                 let mut faked = Command::new("faketime");
-                faked.args(["-f", offset]).arg(program);
+                // Waits go by a clock that nobody sets.
+                faked
+                    .args(["--exclude-monotonic", "-f", offset])
+                    .arg(program);
                 faked
             }
         };
@@ -94,6 +97,15 @@ pub fn tickets(test: &str) -> String {
 /// Where the realm keeps its files.
 pub fn home() -> PathBuf {
     env::temp_dir().join("cas-proxy-kerberos")
+}
+
+/// The `/owa` of Apache in one of its roles.
+pub fn apache(role: &str) -> String {
+    let ports = read("ports");
+    let port = ports
+        .lines()
+        .find_map(|line| line.strip_prefix(role)?.strip_prefix(' '));
+    format!("http://localhost:{}/owa", port.unwrap())
 }
 
 /// Reads one of them.
