@@ -1,7 +1,7 @@
 //! At the door, without waiting: what is not ours or is refused ends here, and so does a local request whose
 //! mailbox is known.
 
-use http::{Request, Uri, request::Parts};
+use http::{Request, request::Parts};
 use tokio::time::Instant;
 
 use super::{
@@ -16,7 +16,7 @@ use crate::{
     lookup::Answer,
     pages::Page,
     wire::{
-        hop_by_hop, limits, mark, names,
+        hop_by_hop, limits, mark, names, original_uri,
         owa_path::{self, Kind},
     },
 };
@@ -129,13 +129,4 @@ fn refuse(error: hop_by_hop::BadRequest) -> Result<Option<Asked>, Refused> {
         _ => Page::BadRequest,
     };
     Err(Refused::at_the_door(page, error))
-}
-
-/// The URI as the client sent it, before a router stripped a prefix.
-pub(super) fn original_uri(parts: &Parts) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
-        return uri;
-    }
-    &parts.uri
 }

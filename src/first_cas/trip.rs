@@ -8,7 +8,6 @@ use http::{
 use http_body::Body;
 
 use super::{
-    admit::original_uri,
     config::Config,
     exchange::waits,
     failure::Refused,
@@ -21,7 +20,7 @@ use crate::{
     pages::Page,
     wire::{
         hop_by_hop::{self, Client},
-        owa_path, proxy_headers, rewrite,
+        original_uri, owa_path, proxy_headers, rewrite,
     },
 };
 

@@ -2,13 +2,13 @@
 
 use http::request::Parts;
 
-use super::{admit::original_uri, config::Config, own_names::OwnName, report::Report};
+use super::{config::Config, own_names::OwnName, report::Report};
 use crate::{
     csc::ClientSecurityContext,
     decision::Question,
     directory::{Mailbox, MailboxKey},
     lookup::Answer,
-    wire::hop_by_hop,
+    wire::{hop_by_hop, original_uri},
 };
 
 /// A request in scope, on its way through the pipeline.

@@ -47,6 +47,11 @@ pub enum Answered {
     HeadersMalformed,
     /// 400: the path hides something.
     PathMalformed,
+    /// 400: no host or two, an uncertain length, two `Authorization` lines: what one reader makes of it, another would
+    /// not.
+    RequestMalformed,
+    /// 501: CONNECT or TRACE.
+    MethodNotImplemented,
     /// 405: a ping that is no GET, or a login that is no POST.
     MethodNotAllowed,
     /// 414: the request target is too long.
@@ -65,7 +70,7 @@ impl Answered {
         match self {
             //= src/docs/protocol.md#ping-answer
             Self::PingSucceeded => PING_SUCCEEDED,
-            Self::PingWithoutVersion => StatusCode::NOT_IMPLEMENTED,
+            Self::PingWithoutVersion | Self::MethodNotImplemented => StatusCode::NOT_IMPLEMENTED,
             //= src/docs/protocol.md#status-241
             Self::LoginAccepted => LOGIN_ACCEPTED,
             //= src/docs/protocol.md#status-441
@@ -73,9 +78,10 @@ impl Answered {
             Self::CallerNotVerified | Self::LoginRefused => StatusCode::FORBIDDEN,
             Self::CallerChallenged => StatusCode::UNAUTHORIZED,
             Self::VerifierUnavailable | Self::LoginNotKept => StatusCode::SERVICE_UNAVAILABLE,
-            Self::LoginMalformed | Self::HeadersMalformed | Self::PathMalformed => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::LoginMalformed
+            | Self::HeadersMalformed
+            | Self::PathMalformed
+            | Self::RequestMalformed => StatusCode::BAD_REQUEST,
             Self::LoginTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -104,6 +110,8 @@ impl Answered {
             Self::LoginNotKept => (Culprit::Here, Phase::ReadLogin),
             Self::HeadersMalformed
             | Self::PathMalformed
+            | Self::RequestMalformed
+            | Self::MethodNotImplemented
             | Self::MethodNotAllowed
             | Self::TargetTooLong
             | Self::HeadTooLarge => (Culprit::Client, Phase::Accept),

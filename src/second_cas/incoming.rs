@@ -9,9 +9,11 @@ use super::{
     Answered, NotVerified, NotVerifiedKind, VerifiedCaller, answer::Answer, layer::Config, log,
 };
 use crate::wire::{
+    hop_by_hop::{self, BadRequest},
     limits::HeadTooLarge,
     mark::PassedFirstCas,
     names::{X_OWA_PROXY_SID, X_OWA_PROXY_URI, X_OWA_PROXY_VERSION},
+    original_uri,
     owa_path::{self, Kind},
     proxy_headers::ProxyHeaders,
 };
@@ -59,18 +61,22 @@ pub(super) fn look(config: &Config, request: &Parts) -> FirstLook {
         log::misplaced();
         return FirstLook::Answered(Answered::Misplaced.into());
     }
-    if let Err(too_large) = config.limits.check(&request.uri, &request.headers) {
+    let uri = original_uri(request);
+    if let Err(too_large) = config.limits.check(uri, &request.headers) {
         return FirstLook::Answered(too_large_answer(too_large).into());
     }
-    let door = door(config, &request.uri);
+    let door = door(config, uri);
     //= src/docs/protocol.md#identity-order
     if matches!(door, Door::Ping | Door::ProxyLogin) || speaks_for_a_user(&request.headers) {
         return FirstLook::ForCas(door);
     }
-    match door {
-        //= src/docs/protocol.md#path-normal
-        Door::Malformed => FirstLook::Answered(Answered::PathMalformed.into()),
-        _ => FirstLook::Direct,
+    //= src/docs/protocol.md#path-normal
+    if door == Door::Malformed {
+        return FirstLook::Answered(Answered::PathMalformed.into());
+    }
+    match check(door, request) {
+        Ok(()) => FirstLook::Direct,
+        Err(answered) => FirstLook::Answered(answered.into()),
     }
 }
 
@@ -84,6 +90,7 @@ pub(super) fn classify(
 ) -> Result<Incoming, Answer> {
     //= src/docs/protocol.md#login-caller
     let caller = verdict.map_err(|why| refuse(config, why))?;
+    check(door, request)?;
     let headers = ProxyHeaders::read(&request.headers).map_err(|why| {
         log::malformed(&caller, why);
         Answer::from(Answered::HeadersMalformed)
@@ -104,6 +111,22 @@ pub(super) fn classify(
         //= src/docs/protocol.md#scope
         (Door::Mailbox, None) | (Door::Elsewhere, _) => Ok(Incoming::Direct),
     }
+}
+
+/// Whether every reader makes the same of it: where it ends, whom it is for, who sends it. hyper lets more pass.
+//= src/docs/protocol.md#copy-request
+fn check(door: Door, request: &Parts) -> Result<(), Answered> {
+    let checked = match door {
+        Door::Elsewhere => hop_by_hop::check_passing(request),
+        _ => {
+            let uri = original_uri(request);
+            hop_by_hop::check_request(&request.method, uri, request.version, &request.headers)
+        }
+    };
+    checked.map_err(|bad| match bad {
+        BadRequest::Method => Answered::MethodNotImplemented,
+        _ => Answered::RequestMalformed,
+    })
 }
 
 fn too_large_answer(what: HeadTooLarge) -> Answered {

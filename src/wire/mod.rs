@@ -23,6 +23,7 @@ pub mod limits;
 pub(crate) mod mark;
 pub mod names;
 pub mod negotiate;
+mod original_uri;
 pub mod owa_path;
 mod path_reading;
 mod percent;
@@ -33,3 +34,5 @@ mod scope;
 pub mod signature;
 pub mod trailers;
 mod via;
+
+pub(crate) use original_uri::original_uri;

@@ -2,6 +2,10 @@
 
 use axum::{Extension, Router, body::Body, routing::get as route_get};
 use bytes::Bytes;
+use cas_proxy::{
+    second_cas::{SecondCasLayer, SharedKeys},
+    wire::signature::{SharedKey, Target},
+};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
@@ -59,6 +63,27 @@ async fn below_a_nest_the_uri_of_the_client_counts() {
         "mail of Dallas"
     );
     assert_eq!(peer.seen()[0].uri, "https://dallas.corp/owa/x%2By?a=+b");
+}
+
+/// The signature is over the URI of the client, and internal paths are found in it.
+#[tokio::test]
+//= src/docs/protocol.md#login-caller
+async fn below_a_nest_a_second_cas_sees_the_uri_of_the_client() {
+    let key = SharedKey::new("chicago", &[1; 32]).unwrap();
+    let trusted = SharedKeys::for_authorities(["mail.contoso.com"]).unwrap();
+    let trusted = trusted.accept(key.clone()).clock(|| 1_700_000_000);
+    let inner = Router::new().fallback(async || "served here");
+    let second_cas = SecondCasLayer::new(trusted).version("8.1.240.5".parse().unwrap());
+    let nested = Router::new().nest_service("/owa", second_cas.layer(inner));
+    for path in ["/owa/ping.owa", "/owa/proxyLogon.owa", "/owa/p%69ng.owa"] {
+        assert_status(&ask(nested.clone(), 1, "GET", path).await, 403);
+    }
+    let ping = Request::get("/owa/ping.owa").header("host", "mail.contoso.com");
+    let mut ping = ping.body(Body::empty()).unwrap();
+    let target = Target::new(ping.method(), "mail.contoso.com", ping.uri());
+    let signed = key.sign(&target, ping.headers(), 1_700_000_000, [1; 16]);
+    signed.unwrap().insert_into(ping.headers_mut());
+    assert_eq!(nested.oneshot(ping).await.unwrap().status(), 242);
 }
 
 /// Why the documentation says not to do it like this.

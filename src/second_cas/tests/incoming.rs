@@ -56,7 +56,7 @@ async fn an_ordinary_request_passes_without_the_names_of_the_family() {
         );
         let taken = server.taken().unwrap();
         assert_eq!(taken.uri, "/owa/?ae=Folder&t=IPF.Note");
-        assert_eq!(taken.headers.len(), 2);
+        assert_eq!(taken.headers.len(), 3);
         assert_eq!(
             (&taken.headers[COOKIE], &taken.headers[AUTHORIZATION]),
             (&"a=1".parse().unwrap(), &"Basic x".parse().unwrap())
@@ -195,6 +195,66 @@ async fn a_path_that_hides_something_is_400_for_anyone() {
 }
 
 #[tokio::test]
+//= src/docs/protocol.md#copy-request
+async fn requests_of_two_minds_are_400_for_anyone_who_may_ask() {
+    let server = server(&layer());
+    server.log_in(Peer::Chicago, ANNA).await;
+    let nameless = |mut request: Request<TestBody>| {
+        request.headers_mut().remove("host");
+        request
+    };
+    let spoilt = |request: Request<TestBody>, kind| match kind {
+        0 => nameless(request),
+        1 => with(request, "host", "dallas.corp"),
+        2 => with(request, "transfer-encoding", "gzip, chunked"),
+        3 => with(request, "content-length", "5, 6"),
+        _ => with(
+            with(request, "authorization", "Basic x"),
+            "authorization",
+            "Basic y",
+        ),
+    };
+    for kind in 0..5 {
+        for request in [
+            get(Peer::Client, "/owa/"),
+            get(Peer::Chicago, "/owa/"),
+            for_user(get(Peer::Chicago, "/owa/"), ANNA),
+            get(Peer::Chicago, "/owa/ping.owa"),
+        ] {
+            refused(
+                &server,
+                spoilt(request, kind),
+                400,
+                Answered::RequestMalformed,
+            )
+            .await;
+        }
+        // Who asks is still the first question.
+        for request in [
+            for_user(get(Peer::Client, "/owa/"), ANNA),
+            get(Peer::Client, "/owa/ping.owa"),
+        ] {
+            refused(
+                &server,
+                spoilt(request, kind),
+                403,
+                Answered::CallerNotVerified,
+            )
+            .await;
+        }
+        // Whose it is not asks for no host.
+        server
+            .send(spoilt(get(Peer::Client, "/elsewhere"), kind))
+            .await;
+        assert_eq!(server.taken().is_some(), matches!(kind, 0 | 1 | 4));
+    }
+    for method in [Method::CONNECT, Method::TRACE] {
+        let request = request(Peer::Client, method, "/owa/", TestBody::untouchable());
+        refused(&server, request, 501, Answered::MethodNotImplemented).await;
+    }
+}
+
+#[tokio::test]
 //= src/docs/protocol.md#scope
 async fn out_of_scope_a_verified_cas_has_no_user() {
     let server = server(&layer());
@@ -203,7 +263,7 @@ async fn out_of_scope_a_verified_cas_has_no_user() {
         .send(for_user(get(Peer::Chicago, "/ews/"), ANNA))
         .await;
     let taken = server.taken().unwrap();
-    assert!(taken.headers.is_empty());
+    assert_eq!(taken.headers.keys().collect::<Vec<_>>(), ["host"]);
     assert!(
         taken.extensions.get::<ClientSecurityContext>().is_none()
             && taken.extensions.get::<FromCas>().is_none()
@@ -296,7 +356,7 @@ async fn a_known_user_reaches_the_inner_service_with_a_context_and_no_header() {
         let request = with(with(request, "X-LogonType", "0"), "accept", "*/*");
         assert_eq!(server.send(request).await.body, "mail");
         let taken = server.taken().unwrap();
-        assert_eq!(taken.headers.keys().collect::<Vec<_>>(), ["accept"]);
+        assert_eq!(taken.headers.keys().collect::<Vec<_>>(), ["host", "accept"]);
         assert_eq!(taken.uri, "/owa/bert@contoso.com/ev.owa");
         let user = taken.extensions.get::<ClientSecurityContext>().unwrap();
         assert_eq!(

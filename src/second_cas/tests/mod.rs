@@ -163,6 +163,8 @@ fn request(peer: Peer, method: Method, uri: &str, body: TestBody) -> Request<Tes
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = uri.parse().unwrap();
+    let host = "dallas.corp".parse().unwrap();
+    request.headers_mut().insert("host", host);
     request.extensions_mut().insert(peer);
     request
 }

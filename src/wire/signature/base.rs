@@ -6,6 +6,7 @@ use super::{
     error::{InvalidAuthority, SignatureError},
     fields::Components,
 };
+use crate::wire::original_uri;
 
 /// What a request asks for and of whom, as a signature covers it.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +36,14 @@ impl<'a> Target<'a> {
     /// [`SignatureError::WrongAuthority`]: the request names no authority, one that is not in `own`, or two
     /// different ones (`Host` against an absolute request target).
     pub fn received(request: &'a Parts, own: &'a [OwnAuthority]) -> Result<Self, SignatureError> {
-        let authority = received_authority(request).ok_or(SignatureError::WrongAuthority)?;
+        let uri = original_uri(request);
+        let authority =
+            received_authority(uri, &request.headers).ok_or(SignatureError::WrongAuthority)?;
         let own = own
             .iter()
             .find(|own| own.is(authority))
             .ok_or(SignatureError::WrongAuthority)?;
-        Ok(Self::new(&request.method, &own.0, &request.uri))
+        Ok(Self::new(&request.method, &own.0, uri))
     }
 }
 
@@ -139,14 +142,14 @@ fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-fn received_authority(request: &Parts) -> Option<&str> {
-    let mut hosts = request.headers.get_all(HOST).iter();
+fn received_authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => None,
         (Some(host), None) => Some(host.to_str().ok()?),
         (Some(_), Some(_)) => return None,
     };
-    match (host, request.uri.authority()) {
+    match (host, uri.authority()) {
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_str()) => None,
         (Some(host), _) => Some(host),
         (None, authority) => authority.map(http::uri::Authority::as_str),

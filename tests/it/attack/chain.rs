@@ -20,7 +20,8 @@ use cas_proxy::{
     wire::{signature::SharedKey, trailers::CleanTrailers},
 };
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -28,7 +29,12 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use tower::{Layer, ServiceBuilder, layer::layer_fn, service_fn, util::BoxCloneSyncService};
+use tower::{
+    Layer, Service, ServiceExt,
+    layer::layer_fn,
+    service_fn,
+    util::{BoxCloneSyncService, MapRequestLayer},
+};
 
 use crate::support::{here, lookup, topology, user};
 
@@ -66,7 +72,17 @@ pub struct Seen {
 #[derive(Clone)]
 pub struct Chain {
     seen: Arc<Mutex<Seen>>,
-    first: CasProxyLayer,
+    front: Front,
+}
+
+/// What a client meets.
+#[derive(Clone)]
+enum Front {
+    First(CasProxyLayer),
+    /// A second CAS, with no first one behind it.
+    Second(SecondCasLayer),
+    /// Both on one server.
+    Stacked(SecondCasLayer, CasProxyLayer),
 }
 
 impl Chain {
@@ -90,16 +106,43 @@ impl Chain {
             .credentials(key);
         Self {
             seen,
-            first: first(layer),
+            front: Front::First(first(layer)),
         }
+    }
+
+    /// A second CAS that serves everybody, and trusts one CAS whose key nobody here has.
+    pub fn second() -> Self {
+        Self {
+            seen: Arc::default(),
+            front: Front::Second(second_cas()),
+        }
+    }
+
+    /// The same around the first CAS of [`new`](Self::new).
+    pub fn stacked() -> Self {
+        let chain = Self::new();
+        let front = match chain.front {
+            Front::First(first) => Front::Stacked(second_cas(), first),
+            front => front,
+        };
+        Self { front, ..chain }
+    }
+
+    /// All three.
+    pub fn of_every_make() -> [Self; 3] {
+        [Self::new(), Self::second(), Self::stacked()]
+    }
+
+    /// Whether users of Dallas are proxied there.
+    pub fn proxies(&self) -> bool {
+        !matches!(self.front, Front::Second(_))
     }
 
     /// Sends bytes over a connection of its own; gives what comes back until the server hangs up or has nothing more
     /// to say for five minutes. Time has to be paused.
     pub async fn send(&self, bytes: &[u8]) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(1 << 20);
-        let first = self.first.layer(mailbox(&self.seen, false));
-        let stack = ServiceBuilder::new().map_request(log_on).service(first);
+        let stack = self.stack();
         let serving = tokio::spawn(async move {
             let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(server), TowerToHyperService::new(stack))
@@ -120,10 +163,42 @@ impl Chain {
         answer
     }
 
+    fn stack(&self) -> Stack {
+        let mail = mailbox(&self.seen, false);
+        let sign_in = MapRequestLayer::new(log_on);
+        match &self.front {
+            Front::First(first) => boxed(sign_in.layer(first.layer(mail))),
+            Front::Second(second) => boxed(second.layer(unless_proxied(sign_in).layer(mail))),
+            Front::Stacked(second, first) => {
+                boxed(second.layer(unless_proxied(sign_in).layer(first.layer(mail))))
+            }
+        }
+    }
+
     /// What was seen since this was last asked.
     pub fn seen(&self) -> Seen {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
+}
+
+fn second_cas() -> SecondCasLayer {
+    let key = SharedKey::new("boston", b"boston to seattle, known to none").unwrap();
+    let trusted = SharedKeys::for_authorities(["mail.contoso.com"]).unwrap();
+    SecondCasLayer::new(trusted.accept(key)).version("8.3.83.6".parse().unwrap())
+}
+
+type Stack = BoxCloneSyncService<Request<Incoming>, Response<Boxed>, Infallible>;
+type Boxed = UnsyncBoxBody<Bytes, BoxError>;
+
+fn boxed<S, B>(service: S) -> Stack
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let boxed = |answer: Response<B>| answer.map(|body| body.map_err(Into::into).boxed_unsync());
+    BoxCloneSyncService::new(service.map_response(boxed))
 }
 
 /// Runs a test with paused time.

@@ -24,20 +24,21 @@ async fn send(chain: &Chain, rid: u32, line: &str, rest: &str) -> Vec<u8> {
 /// Nobody behind the layers sees anything of such a request, wherever it goes.
 fn refused(line: &str, rest: &str) {
     run(async {
-        let chain = Chain::new();
-        for (rid, path) in PLACES {
-            let answer = send(&chain, rid, &line.replace("PATH", path), rest).await;
-            let status = status_of(&answer);
-            assert!(
-                status.is_some_and(|status| (400..=505).contains(&status)),
-                "{path} {rest:?}: {status:?}"
-            );
-            let seen = chain.seen();
-            assert!(
-                seen.here.is_empty() && seen.there.is_empty(),
-                "{path} {rest:?}: {seen:?}"
-            );
-            judge(&seen, &[]);
+        for chain in Chain::of_every_make() {
+            for (rid, path) in PLACES {
+                let answer = send(&chain, rid, &line.replace("PATH", path), rest).await;
+                let status = status_of(&answer);
+                assert!(
+                    status.is_some_and(|status| (400..=505).contains(&status)),
+                    "{path} {rest:?}: {status:?}"
+                );
+                let seen = chain.seen();
+                assert!(
+                    seen.here.is_empty() && seen.there.is_empty(),
+                    "{path} {rest:?}: {seen:?}"
+                );
+                judge(&seen, &[]);
+            }
         }
     });
 }
@@ -45,16 +46,17 @@ fn refused(line: &str, rest: &str) {
 /// Such a request arrives once, with this body; whatever follows it on the connection is no part of it.
 fn arrives(line: &str, rest: &str, body: &str) {
     run(async {
-        let chain = Chain::new();
-        for (rid, path) in PLACES {
-            let answer = send(&chain, rid, &line.replace("PATH", path), rest).await;
-            assert_eq!(status_of(&answer), Some(200), "{path} {rest:?}");
-            let seen = chain.seen();
-            judge(&seen, &[rid]);
-            let arrived: Vec<_> = seen.here.iter().chain(&seen.there).collect();
-            assert_eq!(arrived.len(), 1, "{path} {rest:?}");
-            assert_eq!(arrived[0].body, body, "{path} {rest:?}");
-            assert_eq!(arrived[0].proxied, rid == 2);
+        for chain in Chain::of_every_make() {
+            for (rid, path) in PLACES {
+                let answer = send(&chain, rid, &line.replace("PATH", path), rest).await;
+                assert_eq!(status_of(&answer), Some(200), "{path} {rest:?}");
+                let seen = chain.seen();
+                judge(&seen, &[rid]);
+                let arrived: Vec<_> = seen.here.iter().chain(&seen.there).collect();
+                assert_eq!(arrived.len(), 1, "{path} {rest:?}");
+                assert_eq!(arrived[0].body, body, "{path} {rest:?}");
+                assert_eq!(arrived[0].proxied, rid == 2 && chain.proxies());
+            }
         }
     });
 }
@@ -368,8 +370,11 @@ fn http_1_0_has_no_chunks() {
 #[test]
 fn in_scope_there_is_one_host() {
     run(async {
-        let chain = Chain::new();
-        for (rid, path) in PLACES.into_iter().take(3) {
+        let each = PLACES.into_iter().take(3);
+        for (chain, (rid, path)) in Chain::of_every_make()
+            .into_iter()
+            .flat_map(|chain| each.clone().map(move |place| (chain.clone(), place)))
+        {
             for lines in [
                 "",
                 "host: mail.contoso.com\r\nhost: mail.contoso.com\r\n",
@@ -434,26 +439,30 @@ fn heads_have_their_limits() {
 #[test]
 fn nobody_takes_us_for_a_forward_proxy() {
     run(async {
-        let chain = Chain::new();
-        for target in [
-            "evil.example:443",
-            "mail.contoso.com:443",
-            "dallas.corp:443",
-            "[::1]:443",
-        ] {
-            let head = format!(
-                "CONNECT {target} HTTP/1.1\r\nhost: {target}\r\nauthorization: user 2\r\n\r\n"
-            );
-            let answer = chain.send(head.as_bytes()).await;
-            assert_eq!(status_of(&answer), Some(501), "{target}");
+        for chain in Chain::of_every_make() {
+            no_forward_proxy(&chain).await;
         }
-        for (rid, path) in PLACES.into_iter().take(3) {
-            let answer = send(&chain, rid, &format!("TRACE {path}"), "\r\n").await;
-            assert_eq!(status_of(&answer), Some(501), "{path}");
-        }
-        let seen = chain.seen();
-        assert!(seen.here.is_empty() && seen.sent.is_empty());
     });
+}
+
+async fn no_forward_proxy(chain: &Chain) {
+    for target in [
+        "evil.example:443",
+        "mail.contoso.com:443",
+        "dallas.corp:443",
+        "[::1]:443",
+    ] {
+        let head =
+            format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\nauthorization: user 2\r\n\r\n");
+        let answer = chain.send(head.as_bytes()).await;
+        assert_eq!(status_of(&answer), Some(501), "{target}");
+    }
+    for (rid, path) in PLACES.into_iter().take(3) {
+        let answer = send(chain, rid, &format!("TRACE {path}"), "\r\n").await;
+        assert_eq!(status_of(&answer), Some(501), "{path}");
+    }
+    let seen = chain.seen();
+    assert!(seen.here.is_empty() && seen.sent.is_empty());
 }
 
 #[test]
