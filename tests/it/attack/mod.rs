@@ -4,5 +4,6 @@ mod chain;
 mod dice;
 mod framing;
 mod identity;
+mod internal;
 mod oracle;
 mod random;
