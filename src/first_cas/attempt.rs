@@ -146,9 +146,14 @@ where
     }
 
     /// What a final answer means.
-    fn judge(self, answer: Response<UpstreamBody>, candidates: usize) -> Tried {
+    fn judge(self, mut answer: Response<UpstreamBody>, candidates: usize) -> Tried {
         let (name, status) = (self.server.name(), answer.status());
+        let tunnel = match self.trip.switched(self.config, &mut answer) {
+            Ok(tunnel) => tunnel,
+            Err(cause) => return refuse(Refused::bad_answer(name, cause)),
+        };
         match status {
+            StatusCode::SWITCHING_PROTOCOLS => {}
             //= src/docs/protocol.md#status-442
             _ if status == names::NEED_LANGUAGE => return self.need_language(),
             //= src/docs/protocol.md#decide-one-hop
@@ -193,6 +198,10 @@ where
             Ok(answer) => answer.map(|body| body.holding(self.place)),
             Err(refused) => return refuse(refused),
         };
+        if let Some(tunnel) = tunnel {
+            let answer = tunnel.begin(self.config, answer);
+            return Tried::Done(Proxied::Answer(Box::new(answer), outcome));
+        }
         if goes_on {
             let refused = Refused::unavailable(name, status);
             return Tried::Next(refused, Some((Box::new(answer), outcome)));

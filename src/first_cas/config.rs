@@ -9,13 +9,14 @@ use super::{
     logins::Logins,
     own_names::OwnNames,
     settings::{Limits, Timeouts},
+    tunnel::{Protocols, Tunnels},
 };
 use crate::{
     csc::ClientSecurityContext,
     decision::{Here, Policy},
     directory::TopologySource,
     lookup::MailboxLookup,
-    outbound::{Credentials, Health, Outbound, ReplayBudget},
+    outbound::{Credentials, Health, Outbound, ReplayBudget, Tasks},
     wire::{hop_by_hop::Via, limits::HeadLimits, owa_path::Scope, rewrite::LogOnCookies},
 };
 
@@ -43,6 +44,7 @@ pub(super) struct Config {
     pub(super) head_limits: HeadLimits,
     pub(super) log_on_cookies: LogOnCookies,
     pub(super) forward_request_trailers: bool,
+    pub(super) upgrades: Protocols,
     pub(super) state: Arc<State>,
 }
 
@@ -52,14 +54,19 @@ pub(super) struct State {
     pub(super) health: Health,
     pub(super) logins: Arc<Logins>,
     pub(super) budget: ReplayBudget,
+    pub(super) tunnels: Tunnels,
+    pub(super) tasks: Tasks,
 }
 
 impl State {
     pub(super) fn new(limits: &Limits) -> Self {
+        let tasks = Tasks::new();
         Self {
             health: Health::new(limits.in_flight_per_server, limits.logins_per_server),
-            logins: Arc::new(Logins::new(limits.known_logins)),
+            logins: Arc::new(Logins::new(limits.known_logins, tasks.clone())),
             budget: ReplayBudget::new(limits.recorded),
+            tunnels: Tunnels::new(limits.tunnels),
+            tasks,
         }
     }
 }

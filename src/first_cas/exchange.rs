@@ -40,6 +40,7 @@ where
         let mut request = self.trip.request(self.config, origin, target, outbound)?;
         self.trip.identify(self.config, self.asked, &mut request);
         answer::give_cookies(request.headers_mut(), self.login.as_ref());
+        self.trip.upgrade.put_on(request.headers_mut());
         if let Some(gate) = gate.filter(|_| gated) {
             let continues = HeaderValue::from_static("100-continue");
             request.headers_mut().insert(EXPECT, continues);

@@ -95,6 +95,13 @@ impl Refused {
         Self::new(Page::TooManyInFlight, failure)
     }
 
+    /// An upgrade for which there is no room, or no time any more. Anybody can ask for many.
+    pub(super) fn too_many_tunnels() -> Self {
+        let failure = Failure::new(Culprit::Client, Phase::Accept)
+            .because("no further connection can be upgraded now");
+        Self::new(Page::TooManyInFlight, failure)
+    }
+
     pub(super) fn cannot_be_given_again(server: &ServerName) -> Self {
         let failure = Failure::new(Culprit::SecondCas, Phase::Replay)
             .at(server)
@@ -145,6 +152,14 @@ impl Refused {
             .after_sending()
             .because("the client broke its body off");
         Self::new(Page::BadRequest, failure)
+    }
+
+    pub(super) fn login_abandoned(server: &ServerName) -> Self {
+        let failure = Failure::new(Culprit::Here, Phase::Login)
+            .at(server)
+            .after_sending()
+            .because("the proxy login was abandoned");
+        Self::new(Page::NotResponding, failure)
     }
 
     pub(super) fn login_timed_out(server: &ServerName) -> Self {

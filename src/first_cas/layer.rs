@@ -1,8 +1,9 @@
 //! The layer: how a first CAS is set up.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::request::Parts;
+use tokio::time::Instant;
 use tower_layer::Layer;
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     own_names::{InvalidHost, OwnNames},
     service::CasProxy,
     settings::{Limits, Timeouts},
+    tunnel::{InvalidProtocol, Protocols},
 };
 use crate::{
     csc::ClientSecurityContext,
@@ -87,6 +89,7 @@ impl CasProxyLayer {
             head_limits: HeadLimits::default(),
             log_on_cookies: LogOnCookies::default(),
             forward_request_trailers: false,
+            upgrades: Protocols::default(),
             state: Arc::new(State::new(&limits)),
             limits,
         };
@@ -201,6 +204,46 @@ impl CasProxyLayer {
     #[must_use]
     pub fn forward_request_trailers(self, forward: bool) -> Self {
         self.with(|config| config.forward_request_trailers = forward)
+    }
+
+    /// To which protocols a client's connection may be upgraded by the second CAS: `websocket` alone by default. Names
+    /// no protocol, and every request goes on without its offer.
+    ///
+    /// ```
+    /// # use cas_proxy::{CasProxyLayer, Here, InMemory, Topology};
+    /// # use std::sync::Arc;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let here = Here::new("seattle".parse()?, "Seattle".parse()?, "8.3.83.6".parse()?);
+    /// # let layer = CasProxyLayer::new(here, Arc::new(Topology::default()), InMemory::new());
+    /// let none = layer.clone().upgrades::<&str>([])?;
+    /// let more = layer.clone().upgrades(["websocket", "mail-push/1"])?;
+    /// assert!(layer.upgrades(["h2c"]).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// One of them is no protocol's name, or is a version of HTTP, by which requests would pass without a check.
+    pub fn upgrades<P: AsRef<str>>(
+        self,
+        protocols: impl IntoIterator<Item = P>,
+    ) -> Result<Self, InvalidProtocol> {
+        let upgrades = Protocols::new(protocols)?;
+        Ok(self.with(|config| config.upgrades = upgrades))
+    }
+
+    /// Ends what goes on in the background, for a server that is about to stop; says how much of it was cut off.
+    ///
+    /// From now on no connection is upgraded (503), and tunnels are closed, both ways and politely. What is under way
+    /// ends by itself: proxy logins, and uploads whose answer is there. What has not after `within` is cut off; those
+    /// who wait for a login then read 503. Requests are still served, so call it when the server takes no more of them.
+    ///
+    /// It concerns all clones of this layer and all services they made, and is for good. Dropping the future stops the
+    /// waiting, and nothing else.
+    pub async fn drain(&self, within: Duration) -> usize {
+        let deadline = Instant::now() + within;
+        self.config.state.tunnels.drain();
+        self.config.state.tasks.finish(deadline).await
     }
 
     fn with(mut self, set: impl FnOnce(&mut Config)) -> Self {

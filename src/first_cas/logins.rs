@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 use tokio::{sync::watch, time::Instant};
 
 use super::failure::Refused;
-use crate::{csc::Sid, directory::ServerName};
+use crate::{csc::Sid, directory::ServerName, outbound::Tasks};
 
 /// Logins under way, and those known to have succeeded.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Logins {
     generation: AtomicU64,
     flights: Mutex<HashMap<Key, Flight>>,
     known: Cache<Key, Known>,
+    tasks: Tasks,
 }
 
 /// How a login ended, for everyone who waited for it.
@@ -56,11 +57,12 @@ struct Known {
 }
 
 impl Logins {
-    pub(super) fn new(remembered: usize) -> Self {
+    pub(super) fn new(remembered: usize, tasks: Tasks) -> Self {
         Self {
             generation: AtomicU64::new(0),
             flights: Mutex::default(),
             known: Cache::new(remembered),
+            tasks,
         }
     }
 
@@ -100,7 +102,10 @@ impl Logins {
             } else {
                 let (landed, flight) = watch::channel(None);
                 flights.insert(key.clone(), flight.clone());
-                tokio::spawn(Arc::clone(self).fly(key, landed, log_in()));
+                // A runtime that shuts down drops the task at once, and dropping a landing takes this lock.
+                drop(flights);
+                let landing = Landing::new(self, key);
+                self.tasks.spawn(landing.fly(landed, log_in()));
                 flight
             }
         };
@@ -108,54 +113,60 @@ impl Logins {
             Ok(landed) => landed.clone(),
             Err(_) => None,
         }
-        // The task died: with the runtime, or of a panic.
-        .unwrap_or_else(|| {
-            LoginOutcome::Refused(Refused::internal("the proxy login was abandoned"))
-        })
+        // The task died: with the runtime, at the end of draining, or of a panic.
+        .unwrap_or_else(|| LoginOutcome::Refused(Refused::login_abandoned(server)))
+    }
+}
+
+/// Clears its flight when its task ends, or every later request would wait for it in vain.
+struct Landing {
+    logins: Arc<Logins>,
+    /// None once it is cleared: then there may be another.
+    key: Option<Key>,
+}
+
+impl Landing {
+    fn new(logins: &Arc<Logins>, key: Key) -> Self {
+        Self {
+            logins: Arc::clone(logins),
+            key: Some(key),
+        }
     }
 
-    async fn fly<F>(
-        self: Arc<Self>,
-        key: Key,
-        landed: watch::Sender<Option<LoginOutcome>>,
-        login: F,
-    ) where
+    async fn fly<F>(mut self, landed: watch::Sender<Option<LoginOutcome>>, login: F)
+    where
         F: Future<Output = LoginOutcome>,
     {
-        let gone = Landing {
-            logins: &self,
-            key: &key,
-        };
-        // Whatever was known has just been contradicted by a 441, or has expired.
-        self.known.remove(&key);
-        let outcome = login.await;
-        {
-            let mut flights = lock(&self.flights);
-            if let LoginOutcome::Accepted(cookies) = &outcome {
-                let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
-                let known = Known {
-                    generation: Generation(generation),
-                    at: Instant::now(),
-                    cookies: Arc::clone(cookies),
-                };
-                self.known.insert(key.clone(), known);
-            }
-            flights.remove(&key);
+        if let Some(key) = &self.key {
+            // Whatever was known has just been contradicted by a 441, or has expired.
+            self.logins.known.remove(key);
         }
-        std::mem::forget(gone);
+        let outcome = login.await;
+        self.land(&outcome);
         landed.send_replace(Some(outcome));
+    }
+
+    fn land(&mut self, outcome: &LoginOutcome) {
+        let Some(key) = self.key.take() else { return };
+        let mut flights = lock(&self.logins.flights);
+        flights.remove(&key);
+        if let LoginOutcome::Accepted(cookies) = outcome {
+            let generation = self.logins.generation.fetch_add(1, Ordering::AcqRel) + 1;
+            let known = Known {
+                generation: Generation(generation),
+                at: Instant::now(),
+                cookies: Arc::clone(cookies),
+            };
+            self.logins.known.insert(key, known);
+        }
     }
 }
 
-/// Clears a flight whose task ended without landing, or every later request would wait for it in vain.
-struct Landing<'f> {
-    logins: &'f Logins,
-    key: &'f Key,
-}
-
-impl Drop for Landing<'_> {
+impl Drop for Landing {
     fn drop(&mut self) {
-        lock(&self.logins.flights).remove(self.key);
+        if let Some(key) = &self.key {
+            lock(&self.logins.flights).remove(key);
+        }
     }
 }
 
@@ -184,7 +195,10 @@ mod tests {
     //= src/docs/protocol.md#login-twice
     #[tokio::test(start_paused = true)]
     async fn a_thousand_requests_share_one_login_and_the_first_may_leave() {
-        let (logins, started) = (Arc::new(Logins::new(10)), Arc::new(AtomicUsize::new(0)));
+        let (logins, started) = (
+            Arc::new(Logins::new(10, Tasks::new())),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let sent = logins.now();
         let ask = |logins: Arc<Logins>, started: Arc<AtomicUsize>| async move {
             logins
@@ -225,7 +239,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_login_is_known_until_it_is_too_old() {
-        let logins = Arc::new(Logins::new(10));
+        let logins = Arc::new(Logins::new(10, Tasks::new()));
         let half_an_hour = Duration::from_secs(1800);
         assert!(!logins.is_known(&dallas(), &anna(), half_an_hour));
         logins
@@ -238,7 +252,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_login_that_fails_or_panics_makes_room_for_another() {
-        let logins = Arc::new(Logins::new(10));
+        let logins = Arc::new(Logins::new(10, Tasks::new()));
         let sent = logins.now();
         let refused = || LoginOutcome::Refused(Refused::internal("no"));
         let outcome = logins

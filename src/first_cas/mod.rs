@@ -75,6 +75,7 @@ mod second_hop;
 mod service;
 mod settings;
 mod trip;
+mod tunnel;
 mod visit;
 
 pub use back_end::{BackEndCredentials, NoBackEndCredentials, forward_basic};
@@ -83,3 +84,4 @@ pub use layer::CasProxyLayer;
 pub use own_names::InvalidHost;
 pub use service::{CasProxy, ResponseFuture};
 pub use settings::{Limits, Timeouts};
+pub use tunnel::InvalidProtocol;

@@ -35,7 +35,7 @@ where
         body,
         asked,
         mut known,
-        report,
+        mut report,
     } = visit;
     let mut trip = Trip::new(parts, body);
     let mut sent_away = false;
@@ -72,7 +72,11 @@ where
                 }
             }
             Decision::Proxy(candidates) => {
-                match trip.proxy(&config, &asked, candidates).await {
+                let proxied = trip.proxy(&config, &asked, candidates).await;
+                if trip.upgrade.was_offered() {
+                    report = report.closing();
+                }
+                match proxied {
                     Proxied::Answer(answer, outcome) => {
                         return Verdict::Answer(report.proxied(*answer, outcome));
                     }

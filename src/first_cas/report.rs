@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct Report {
     audience: Audience,
     started: Instant,
+    closing: bool,
 }
 
 /// An answer that is not the inner service's.
@@ -35,6 +36,17 @@ impl Report {
         Self {
             audience: Audience::of(&parts.method, &parts.headers),
             started,
+            closing: false,
+        }
+    }
+
+    /// Has the connection closed behind an answer that is no 101: what the client has sent behind its request, it
+    /// meant for the other side of an upgrade, and nobody shall read it as a request.
+    //= src/docs/protocol.md#upgrade-checked
+    pub(super) fn closing(self) -> Self {
+        Self {
+            closing: true,
+            ..self
         }
     }
 
@@ -88,6 +100,10 @@ impl Report {
     fn leave(self, mut answer: Answered, outcome: Outcome, reference: Reference) -> Answered {
         telemetry::answered(&outcome, answer.status(), reference, self.started.elapsed());
         answer.extensions_mut().insert(outcome);
+        if self.closing && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
         answer
     }
 }

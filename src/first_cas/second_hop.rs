@@ -50,6 +50,9 @@ where
         if config.via.is_in(&self.parts().headers) {
             return Proxied::Refused(Refused::looped("the request has been here before"));
         }
+        if let Err(refused) = self.offer_upgrade(config) {
+            return Proxied::Refused(refused);
+        }
         let user = asked.user.user();
         let mut tried: Vec<ServerName> = Vec::new();
         let mut last = Proxied::Refused(Refused::no_candidate_left());

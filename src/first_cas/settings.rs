@@ -31,6 +31,9 @@ pub struct Timeouts {
     /// How long the second CAS keeps a context unused: 60 min. A login younger than half of it counts as
     /// known there.
     pub login_lifetime: Duration,
+    /// How long nothing may move in a tunnel, either way, before it is closed: 10 min. Longer than the pings of a
+    /// WebSocket server are apart, shorter than a connection whose other end is gone should be kept.
+    pub tunnel_idle: Duration,
 }
 
 impl Default for Timeouts {
@@ -43,6 +46,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             min_upload: 1024,
             login_lifetime: Duration::from_secs(60 * 60),
+            tunnel_idle: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -63,6 +67,8 @@ pub struct Limits {
     pub logins_per_server: usize,
     /// Logins remembered: 100,000. One forgotten costs a 441.
     pub known_logins: usize,
+    /// Tunnels (WebSockets) open through this CAS: 1,024, then 503. One takes 32 KiB of buffers and two connections.
+    pub tunnels: usize,
 }
 
 impl Default for Limits {
@@ -74,6 +80,7 @@ impl Default for Limits {
             in_flight_per_server: 1024,
             logins_per_server: 64,
             known_logins: 100_000,
+            tunnels: 1024,
         }
     }
 }

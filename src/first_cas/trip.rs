@@ -12,6 +12,7 @@ use super::{
     exchange::waits,
     failure::Refused,
     own_names::OwnName,
+    tunnel::Upgrade,
     visit::{Asked, name_used},
 };
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
 pub(super) struct Trip<B> {
     parts: Parts,
     payload: Payload<B>,
+    pub(super) upgrade: Upgrade,
 }
 
 enum Payload<B> {
@@ -57,6 +59,7 @@ where
         Self {
             parts,
             payload: Payload::Untouched(body),
+            upgrade: Upgrade::default(),
         }
     }
 
@@ -66,6 +69,10 @@ where
 
     pub(super) fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    pub(super) fn has_no_body(&self) -> bool {
+        matches!(&self.payload, Payload::Untouched(body) if body.is_end_stream())
     }
 
     /// The request as it came, unless bytes of its body are gone.
@@ -128,7 +135,7 @@ where
         }
         body.open_gate();
         let waits = waits(&config.timeouts);
-        tokio::spawn(async move {
+        config.state.tasks.spawn(async move {
             // Either way nobody needs it any more, and whoever still waits for it has waited too long.
             let _ = uploaded(&body, waits).await;
             body.close();

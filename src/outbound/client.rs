@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
     Request, Response, StatusCode, Uri, Version,
-    header::{EXPECT, HOST, TRANSFER_ENCODING},
+    header::{EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     OnContinue, Outbound, SendError, SendFuture, UpstreamBody,
     body::OutboundBody,
-    connect::Connector,
+    connect::{Connector, Fresh, Versions},
     dial::Dial,
     h1::H1,
     pool::{Connection, H2, Lane, Lease, Next, Pool, Stream},
@@ -63,6 +63,9 @@ impl Client {
         mut request: Request<OutboundBody>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let lane = self.0.pool.lane(origin);
+        if request.headers().contains_key(UPGRADE) {
+            return self.over_its_own(origin, request, lane).await;
+        }
         let mut may_wait = true;
         let mut deadline = self.0.connector.deadline();
         loop {
@@ -73,7 +76,12 @@ impl Client {
                     continue;
                 }
                 Next::Open(opening) => {
-                    let fresh = match self.0.connector.connect(origin, deadline).await {
+                    let fresh = match self
+                        .0
+                        .connector
+                        .connect(origin, deadline, Versions::Any)
+                        .await
+                    {
                         Ok(fresh) => fresh,
                         Err(error) => {
                             opening.failed();
@@ -93,6 +101,25 @@ impl Client {
                 Err(Err(error)) => return Err(error),
             }
             deadline = self.0.connector.deadline();
+        }
+    }
+
+    /// By a connection that no request has used, and that can go on as something else. If it does not, it is one
+    /// like others.
+    async fn over_its_own(
+        &self,
+        origin: &Origin,
+        request: Request<OutboundBody>,
+        lane: Arc<Lane>,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let connector = &self.0.connector;
+        let deadline = connector.deadline();
+        match connector
+            .connect(origin, deadline, Versions::Http11)
+            .await?
+        {
+            Fresh::H1(sender) => over_h1(sender, request, lane).await,
+            Fresh::H2(..) => Err(SendError::no_upgrade("it chose HTTP/2")),
         }
     }
 
@@ -212,6 +239,10 @@ async fn over_h1(
     *request.uri_mut() = origin_form(&absolute);
     *request.version_mut() = Version::HTTP_11;
     match sender.try_send_request(request).await {
+        Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            sender.switched();
+            Ok(answer.map(|_nothing| UpstreamBody::empty()))
+        }
         Ok(answer) => {
             let lease = Lease::H1(sender, lane);
             Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))

@@ -30,6 +30,14 @@ pub(super) struct Connector {
     pub(super) tls: super::tls::Tls,
 }
 
+/// Which versions of HTTP a connection may turn out to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Versions {
+    Any,
+    /// HTTP/2 has other ways to another protocol.
+    Http11,
+}
+
 /// A connection just made.
 pub(super) enum Fresh {
     H1(H1),
@@ -52,17 +60,29 @@ impl Connector {
         &self,
         origin: &Origin,
         deadline: Instant,
+        versions: Versions,
     ) -> Result<Fresh, SendError> {
-        match timeout_at(deadline, self.try_connect(origin, deadline)).await {
+        match timeout_at(deadline, self.try_connect(origin, deadline, versions)).await {
             Ok(made) => made,
             Err(_) => Err(SendError::not_in_time()),
         }
     }
 
-    async fn try_connect(&self, origin: &Origin, deadline: Instant) -> Result<Fresh, SendError> {
+    async fn try_connect(
+        &self,
+        origin: &Origin,
+        deadline: Instant,
+        versions: Versions,
+    ) -> Result<Fresh, SendError> {
         match &self.dial {
-            None => self.shake_hands(origin, tcp(origin, deadline).await).await,
-            Some(dial) => self.shake_hands(origin, dial.open(origin).await).await,
+            None => {
+                let opened = tcp(origin, deadline).await;
+                self.shake_hands(origin, opened, versions).await
+            }
+            Some(dial) => {
+                let opened = dial.open(origin).await;
+                self.shake_hands(origin, opened, versions).await
+            }
         }
     }
 
@@ -70,6 +90,7 @@ impl Connector {
         &self,
         origin: &Origin,
         opened: io::Result<T>,
+        #[cfg_attr(not(feature = "rustls"), expect(unused_variables))] versions: Versions,
     ) -> Result<Fresh, SendError>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -81,7 +102,7 @@ impl Connector {
         //= src/docs/protocol.md#tls-verified
         #[cfg(feature = "rustls")]
         {
-            let tls = self.tls.handshake(origin, io).await?;
+            let tls = self.tls.handshake(origin, io, versions).await?;
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                 return h2(tls).await;
             }
@@ -128,7 +149,7 @@ where
         .handshake::<_, OutboundBody>(TokioIo::new(io))
         .await
         .map_err(SendError::unreachable)?;
-    let (sender, connection) = H1::new(sender, connection);
+    let (sender, connection) = H1::new(sender, connection.with_upgrades());
     drive(connection);
     Ok(Fresh::H1(sender))
 }

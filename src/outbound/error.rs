@@ -34,6 +34,8 @@ pub enum SendErrorKind {
     Body,
     /// The connection cannot tell of `100 Continue`, which the request asks for: nothing was sent.
     NoContinue,
+    /// The server speaks no HTTP/1.1, which an upgrade needs: nothing was sent.
+    NoUpgrade,
 }
 
 impl SendError {
@@ -58,6 +60,11 @@ impl SendError {
             SendErrorKind::NoContinue,
             "informational answers are not told of over HTTP/2",
         )
+    }
+
+    /// The server speaks no HTTP/1.1, which an upgrade needs; nothing was sent.
+    pub fn no_upgrade(source: impl Into<BoxError>) -> Self {
+        Self::new(SendErrorKind::NoUpgrade, source)
     }
 
     /// No connection within the time for it; nothing was sent.
@@ -118,6 +125,7 @@ impl fmt::Display for SendError {
             SendErrorKind::BadAnswer => "understand the answer",
             SendErrorKind::Body => "send the request body",
             SendErrorKind::NoContinue => "wait for 100 Continue on this connection",
+            SendErrorKind::NoUpgrade => "speak HTTP/1.1, which an upgrade needs",
         })?;
         // hyper and rustls tell the cause only through `source`.
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_ref());

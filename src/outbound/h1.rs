@@ -61,6 +61,11 @@ impl H1 {
         self.sender.try_send_request(request).await
     }
 
+    /// Lets the connection go on as something else: whoever has the answer's `OnUpgrade` gets it.
+    pub(super) fn switched(mut self) {
+        self.in_exchange = false;
+    }
+
     /// Hands the connection to `then` when its exchange is over: the answer has been read, the request may still
     /// be on its way. If it will never be sent whole, the connection is cut off.
     pub(super) fn when_sent(mut self, then: impl FnOnce(Self) + Send + 'static) {

@@ -46,6 +46,7 @@ pub(crate) mod random;
 mod replay;
 mod select;
 mod service;
+mod tasks;
 #[cfg(feature = "rustls")]
 mod tls;
 mod upstream;
@@ -66,6 +67,7 @@ pub(crate) use budget::ReplayBudget;
 pub(crate) use health::{Health, ServerState, Turn};
 pub(crate) use replay::Replay;
 pub(crate) use select::choose;
+pub(crate) use tasks::Tasks;
 pub(crate) use watch::{Stalled, Waits, uploaded, watch};
 
 /// Any error.

@@ -15,7 +15,7 @@ use tokio_rustls::{
     },
 };
 
-use super::SendError;
+use super::{SendError, connect::Versions};
 use crate::directory::Origin;
 
 /// Whom this CAS trusts to be a second CAS, and what it shows of itself.
@@ -82,7 +82,7 @@ impl Tls {
     /// Uses a configuration of your own, with your own verifier. ALPN is set here: `h2`, `http/1.1`.
     #[must_use]
     pub fn from_config(mut config: ClientConfig) -> Self {
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"h2".to_vec(), HTTP_11.to_vec()];
         Self(Roots::Configured(TlsConnector::from(Arc::new(config))))
     }
 
@@ -112,6 +112,7 @@ impl Tls {
         &self,
         origin: &Origin,
         io: T,
+        versions: Versions,
     ) -> Result<TlsStream<T>, SendError>
     where
         T: AsyncRead + AsyncWrite + Unpin,
@@ -121,15 +122,23 @@ impl Tls {
         let connector = self
             .connector()
             .ok_or_else(|| SendError::certificate_not_trusted(TlsError::NoTrustRoots))?;
-        connector.connect(name, io).await.map_err(|error| {
-            let untrusted = error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-                .is_some_and(|inner| matches!(inner, rustls::Error::InvalidCertificate(_)));
-            if untrusted {
-                SendError::certificate_not_trusted(error)
-            } else {
-                SendError::unreachable(error)
+        let shaken = match versions {
+            Versions::Any => connector.connect(name, io).await,
+            Versions::Http11 => {
+                let only = connector.with_alpn(vec![HTTP_11.to_vec()]);
+                only.connect(name, io).await
+            }
+        };
+        shaken.map_err(|error| {
+            let cause = error.get_ref();
+            match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+                Some(rustls::Error::InvalidCertificate(_)) => {
+                    SendError::certificate_not_trusted(error)
+                }
+                Some(rustls::Error::AlertReceived(
+                    rustls::AlertDescription::NoApplicationProtocol,
+                )) if versions == Versions::Http11 => SendError::no_upgrade(error),
+                _ => SendError::unreachable(error),
             }
         })
     }
@@ -159,6 +168,8 @@ fn require_some(roots: &RootCertStore) -> Result<(), TlsError> {
     }
     Ok(())
 }
+
+const HTTP_11: &[u8] = b"http/1.1";
 
 /// Why TLS could not be set up.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 
 use super::{BoxError, replay::Replay};
@@ -54,6 +54,11 @@ impl UpstreamBody {
         B::Error: Into<BoxError>,
     {
         Self::of(Kind::Boxed(body.map_err(Into::into).boxed_unsync()))
+    }
+
+    /// Nothing.
+    pub(crate) fn empty() -> Self {
+        Self::new(Empty::new().map_err(|never| match never {}))
     }
 
     #[cfg(feature = "client")]

@@ -73,6 +73,14 @@ impl Nominations {
     }
 }
 
+/// The protocol that a message offers to go on with, or goes on with; see [`Nominations::upgrade`].
+pub(crate) fn upgrade_named(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(UPGRADE) {
+        return None;
+    }
+    Nominations::read(headers).upgrade(version, headers)
+}
+
 /// The names in one line of a list, without white space and without empty ones.
 pub(super) fn names_in(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes()

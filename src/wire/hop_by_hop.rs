@@ -13,6 +13,7 @@ use http::{
     request::Parts,
 };
 
+pub(crate) use super::connection::upgrade_named;
 use super::{
     connection::{Nominations, is_protected, names_in},
     forwarded::{self, is_account},

@@ -29,4 +29,5 @@ mod readme;
 mod second_hop;
 mod sources;
 mod support;
+mod tunnels;
 mod two_sites;

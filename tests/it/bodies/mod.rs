@@ -20,7 +20,7 @@ mod matrix;
 
 type Line = Hop<DuplexStream>;
 
-fn layer(pipes: &Pipes, servers: &[&str]) -> CasProxyLayer {
+pub fn layer(pipes: &Pipes, servers: &[&str]) -> CasProxyLayer {
     let mut policy = Policy::default();
     policy.allow_proxying_without_ssl = true;
     CasProxyLayer::new(here(), Pipes::topology(servers), lookup())

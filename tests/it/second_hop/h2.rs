@@ -85,7 +85,7 @@ async fn a_client_that_leaves_gives_its_place_back() {
     let told = Arc::clone(&arrived);
     let site = setup(&authority).max_streams(1).serve(move |_| {
         told.notify_one();
-        std::future::pending()
+        std::future::pending::<http::Response<crate::support::site::Answer>>()
     });
     let site = site.await;
     let layer = layer(&authority, &site);

@@ -14,6 +14,7 @@ use cas_proxy::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
     sync::{Mutex, mpsc},
+    time::{Duration, timeout},
 };
 
 use super::{EXCHANGE_2007, name, site, wire::Hop};
@@ -49,6 +50,14 @@ impl Pipes {
 
     pub async fn accept(&self) -> Hop<DuplexStream> {
         Hop::new(self.called.lock().await.recv().await.unwrap())
+    }
+
+    /// Whether nobody calls for a second.
+    pub async fn is_silent(&self) -> bool {
+        let mut called = self.called.lock().await;
+        timeout(Duration::from_secs(1), called.recv())
+            .await
+            .is_err()
     }
 
     /// Connections that the client has not closed.

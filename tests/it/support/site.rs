@@ -17,6 +17,7 @@ use cas_proxy::{
     outbound::{BoxError, Client, ClientBuilder, Tls},
 };
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -109,10 +110,11 @@ impl Setup {
         self
     }
 
-    pub async fn serve<F, A>(self, answer: F) -> Site
+    pub async fn serve<F, A, B>(self, answer: F) -> Site
     where
         F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-        A: Future<Output = Response<Answer>> + Send + 'static,
+        A: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -154,10 +156,11 @@ impl Setup {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    async fn accept<F, A>(&self, stream: TcpStream, answer: F)
+    async fn accept<F, A, B>(&self, stream: TcpStream, answer: F)
     where
         F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-        A: Future<Output = Response<Answer>> + Send + 'static,
+        A: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         match &self.tls {
             None => self.connection(stream, answer).await,
@@ -170,13 +173,14 @@ impl Setup {
         }
     }
 
-    async fn connection<F, A>(
+    async fn connection<F, A, B>(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         answer: F,
     ) where
         F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-        A: Future<Output = Response<Answer>> + Send + 'static,
+        A: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let service = hyper::service::service_fn(move |request| {
             let answer = answer(request);
@@ -185,7 +189,7 @@ impl Setup {
         // A client that leaves is no failure of the test.
         let _ = self
             .http
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .await;
     }
 }

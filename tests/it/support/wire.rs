@@ -6,6 +6,7 @@ use cas_proxy::directory::{ClientAccessServer, Topology};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    time::{Duration, timeout},
 };
 
 use super::site::cas_at;
@@ -124,6 +125,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Hop<T> {
         }
     }
 
+    /// Whether nothing has come that is not read, and nothing comes for a second.
+    pub async fn is_silent(&mut self) -> bool {
+        self.read.is_empty() && timeout(SECOND, self.fill()).await.is_err()
+    }
+
     pub async fn answer(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
@@ -144,6 +150,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Hop<T> {
     }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
 pub const NEED_IDENTITY: &str = "HTTP/1.1 441 Need Identity\r\ncontent-length: 0\r\n\r\n";
 pub const ACCEPTED: &str = "HTTP/1.1 241 Accepted\r\ncontent-length: 0\r\n\r\n";
 pub const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";

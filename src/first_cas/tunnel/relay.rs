@@ -1,0 +1,232 @@
+//! Bytes both ways between two connections, through one bounded buffer each: whoever does not read is not read for.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::rt::{Read, ReadBuf, Write};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+
+/// How a tunnel ended, and how many bytes it carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) how: How,
+    pub(super) to_server: u64,
+    pub(super) to_client: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// Both sides have said that they send no more.
+    Closed,
+    /// One of them broke off.
+    Broken,
+    /// Nothing moved for the idle time-out.
+    Idle,
+    /// It was told to end.
+    Drained,
+}
+
+/// Carries bytes until there is nothing left to carry. A side that ends is told to the other, which may go on sending.
+pub(super) async fn relay<C, S>(
+    mut client: C,
+    mut server: S,
+    idle: Duration,
+    mut draining: watch::Receiver<bool>,
+) -> Ended
+where
+    C: Read + Write + Unpin,
+    S: Read + Write + Unpin,
+{
+    let (mut up, mut down) = (Direction::new(), Direction::new());
+    let mut quiet = Quiet::new(idle);
+    let how = {
+        let mut timer = pin!(sleep_until(quiet.end()));
+        let carried = poll_fn(|cx| {
+            let (was_up, was_down) = (up.moved, down.moved);
+            let there = up.poll(cx, &mut client, &mut server);
+            let back = down.poll(cx, &mut server, &mut client);
+            if (was_up, was_down) != (up.moved, down.moved) {
+                quiet.moved();
+            }
+            match (there, back) {
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(How::Closed),
+                (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(How::Broken),
+                _ => quiet.poll(cx, timer.as_mut()).map(|()| How::Idle),
+            }
+        });
+        // Without a sender nobody is left who could have it drained.
+        let told = async {
+            if draining.wait_for(|draining| *draining).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            how = carried => how,
+            () = told => How::Drained,
+        }
+    };
+    if matches!(how, How::Drained | How::Idle) {
+        up.stop();
+        down.stop();
+        let farewell = poll_fn(|cx| {
+            let there = up.poll(cx, &mut client, &mut server).is_ready();
+            let back = down.poll(cx, &mut server, &mut client).is_ready();
+            if there && back {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        // Whoever does not take leave in that time is left.
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+    Ended {
+        how,
+        to_server: up.moved,
+        to_client: down.moved,
+    }
+}
+
+/// One way through the tunnel.
+struct Direction {
+    buffer: Box<[u8]>,
+    /// What of the buffer is still to be written.
+    full: std::ops::Range<usize>,
+    reading: Reading,
+    unflushed: bool,
+    closed: bool,
+    moved: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    On,
+    Ended,
+    /// What still comes is thrown away: closing a socket with unread bytes would reset it, and take from the other
+    /// side what it has not read yet.
+    Discarding,
+}
+
+impl Direction {
+    fn new() -> Self {
+        Self {
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            full: 0..0,
+            reading: Reading::On,
+            unflushed: false,
+            closed: false,
+            moved: 0,
+        }
+    }
+
+    /// Ends it behind what has been read.
+    fn stop(&mut self) {
+        if self.reading == Reading::On {
+            self.reading = Reading::Discarding;
+        }
+    }
+
+    /// Ready when the reader's end has been passed on to the writer.
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Poll<io::Result<()>>
+    where
+        R: Read + Unpin,
+        W: Write + Unpin,
+    {
+        loop {
+            while let Some(piece) = self
+                .buffer
+                .get(self.full.clone())
+                .filter(|piece| !piece.is_empty())
+            {
+                let written = ready!(Pin::new(&mut *writer).poll_write(cx, piece))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.full.start += written;
+                self.moved += written as u64;
+                self.unflushed = true;
+            }
+            if self.reading != Reading::On && !self.closed {
+                ready!(Pin::new(&mut *writer).poll_shutdown(cx))?;
+                self.closed = true;
+            }
+            if self.reading == Reading::Ended {
+                return Poll::Ready(Ok(()));
+            }
+            let read = match self.poll_read(cx, reader) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    if self.unflushed && !self.closed {
+                        ready!(Pin::new(&mut *writer).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            };
+            match self.reading {
+                _ if read == 0 => self.reading = Reading::Ended,
+                Reading::On => self.full = 0..read,
+                Reading::Ended | Reading::Discarding => {}
+            }
+        }
+    }
+
+    fn poll_read<R: Read + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        ready!(Pin::new(reader).poll_read(cx, buffer.unfilled()))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+/// Since when nothing has moved. The timer is set again only when it rings.
+struct Quiet {
+    limit: Duration,
+    since: Instant,
+}
+
+impl Quiet {
+    fn new(limit: Duration) -> Self {
+        let since = Instant::now();
+        Self { limit, since }
+    }
+
+    fn moved(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn end(&self) -> Instant {
+        self.since + self.limit
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= self.end() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(self.end());
+        }
+    }
+}
+
+/// Bytes on their way in one direction: as much as a TLS record holds.
+const BUFFER: usize = 16 * 1024;
+/// For the last bytes and both sides' ends, once a tunnel is to close.
+const FAREWELL: Duration = Duration::from_secs(5);

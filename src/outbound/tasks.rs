@@ -1,0 +1,105 @@
+//! Tasks that outlive the request they began for: none of them is out of sight.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{Duration, Instant, timeout, timeout_at},
+};
+
+/// Counts tasks while they run, waits for them at the end, and cuts off those that take too long.
+///
+/// Dropping it ends none of them.
+#[derive(Clone)]
+pub(crate) struct Tasks(Arc<watch::Sender<Running>>);
+
+#[derive(Default)]
+struct Running {
+    begun: u64,
+    /// Without a handle for the moment in which one begins.
+    handles: HashMap<u64, Option<AbortHandle>>,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Running::default())))
+    }
+
+    /// Runs `task`, and counts it until it has ended, or panicked, or been dropped with the runtime.
+    pub(crate) fn spawn(&self, task: impl Future<Output: Send> + Send + 'static) {
+        let ended = self.enter();
+        let number = ended.number;
+        let handle = tokio::spawn(async move {
+            let _ended = ended;
+            task.await;
+        });
+        self.0.send_if_modified(|running| {
+            if let Some(entry) = running.handles.get_mut(&number) {
+                *entry = Some(handle.abort_handle());
+            }
+            false
+        });
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().handles.len()
+    }
+
+    /// Waits for all to end, and cuts off those that have not by `deadline`. Says how many these were.
+    pub(crate) async fn finish(&self, deadline: Instant) -> usize {
+        let mut running = self.0.subscribe();
+        let none_left = |running: &Running| running.handles.is_empty();
+        if timeout_at(deadline, running.wait_for(none_left))
+            .await
+            .is_ok()
+        {
+            return 0;
+        }
+        // Taken out of the lock: an abort may drop a task at once, and that takes it.
+        let late: Vec<AbortHandle> = {
+            let running = running.borrow();
+            running.handles.values().flatten().cloned().collect()
+        };
+        late.iter().for_each(AbortHandle::abort);
+        // One that is being polled goes when that poll returns.
+        let _ = timeout(LAST_POLL, running.wait_for(none_left)).await;
+        late.len()
+    }
+
+    fn enter(&self) -> Ended {
+        let mut number = 0;
+        self.0.send_if_modified(|running| {
+            running.begun += 1;
+            number = running.begun;
+            running.handles.insert(number, None);
+            false
+        });
+        let tasks = self.clone();
+        Ended { tasks, number }
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tasks").field(&self.len()).finish()
+    }
+}
+
+/// Takes its task off the list, however it ends.
+struct Ended {
+    tasks: Tasks,
+    number: u64,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.tasks.0.send_if_modified(|running| {
+            running.handles.remove(&self.number);
+            running.handles.is_empty()
+        });
+    }
+}
+
+const LAST_POLL: Duration = Duration::from_secs(1);
