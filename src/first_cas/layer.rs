@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::future::join;
 use http::request::Parts;
 use tokio::time::Instant;
 use tower_layer::Layer;
@@ -235,15 +236,19 @@ impl CasProxyLayer {
     /// Ends what goes on in the background, for a server that is about to stop; says how much of it was cut off.
     ///
     /// From now on no connection is upgraded (503), and tunnels are closed, both ways and politely. What is under way
-    /// ends by itself: proxy logins, and uploads whose answer is there. What has not after `within` is cut off; those
-    /// who wait for a login then read 503. Requests are still served, so call it when the server takes no more of them.
+    /// ends by itself: proxy logins, uploads whose answer is there, and exchanges with other servers, whose connections
+    /// are not kept any more. What has not ended after `within` is cut off, and whoever still waits for it reads 503.
+    /// Requests are served as before: call it when the server takes no more of them, or has begun to refuse them.
     ///
     /// It concerns all clones of this layer and all services they made, and is for good. Dropping the future stops the
     /// waiting, and nothing else.
     pub async fn drain(&self, within: Duration) -> usize {
         let deadline = Instant::now() + within;
         self.config.state.tunnels.drain();
-        self.config.state.tasks.finish(deadline).await
+        let outbound = self.config.outbound.drain(within);
+        let own = self.config.state.tasks.finish(deadline);
+        let (own, connections) = join(own, outbound).await;
+        own + connections
     }
 
     fn with(mut self, set: impl FnOnce(&mut Config)) -> Self {

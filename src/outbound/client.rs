@@ -8,11 +8,11 @@ use http::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::timeout_at,
+    time::{Instant, timeout_at},
 };
 
 use super::{
-    OnContinue, Outbound, SendError, SendFuture, UpstreamBody,
+    DrainFuture, OnContinue, Outbound, SendError, SendFuture, Tasks, UpstreamBody,
     body::OutboundBody,
     connect::{Connector, Fresh, Versions},
     dial::Dial,
@@ -49,6 +49,7 @@ impl Client {
             connector: Connector {
                 timeout: CONNECT_TIMEOUT,
                 dial: None,
+                tasks: Tasks::new(),
                 #[cfg(feature = "rustls")]
                 tls: super::Tls::system(),
             },
@@ -146,6 +147,14 @@ impl Outbound for Client {
     fn send(&self, origin: &Origin, request: Request<OutboundBody>) -> SendFuture {
         let (client, origin) = (self.clone(), origin.clone());
         Box::pin(async move { client.exchange(&origin, request).await })
+    }
+
+    fn drain(&self, within: Duration) -> DrainFuture {
+        let (client, deadline) = (self.clone(), Instant::now() + within);
+        Box::pin(async move {
+            client.0.pool.close();
+            client.0.connector.tasks.finish(deadline).await
+        })
     }
 }
 

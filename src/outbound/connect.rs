@@ -9,7 +9,7 @@ use hyper::client::conn::http2;
 use hyper::{client::conn::http1, rt};
 use hyper_util::rt::TokioIo;
 #[cfg(feature = "rustls")]
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{SendError, body::OutboundBody, dial::Dial, h1::H1, pool::H2};
+use super::{SendError, Tasks, body::OutboundBody, dial::Dial, h1::H1, pool::H2};
 use crate::directory::Origin;
 
 /// How connections are made.
@@ -26,6 +26,8 @@ pub(super) struct Connector {
     pub(super) timeout: Duration,
     /// Instead of TCP.
     pub(super) dial: Option<Dial>,
+    /// Every connection is one.
+    pub(super) tasks: Tasks,
     #[cfg(feature = "rustls")]
     pub(super) tls: super::tls::Tls,
 }
@@ -97,16 +99,16 @@ impl Connector {
     {
         let io = opened.map_err(SendError::unreachable)?;
         if !origin.is_https() {
-            return h1(io).await;
+            return h1(io, &self.tasks).await;
         }
         //= src/docs/protocol.md#tls-verified
         #[cfg(feature = "rustls")]
         {
             let tls = self.tls.handshake(origin, io, versions).await?;
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
-                return h2(tls).await;
+                return h2(tls, &self.tasks).await;
             }
-            h1(tls).await
+            h1(tls, &self.tasks).await
         }
         #[cfg(not(feature = "rustls"))]
         Err(SendError::unreachable(io::Error::new(
@@ -138,7 +140,7 @@ async fn tcp(origin: &Origin, deadline: Instant) -> io::Result<TcpStream> {
     Err(last)
 }
 
-async fn h1<T>(io: T) -> Result<Fresh, SendError>
+async fn h1<T>(io: T, tasks: &Tasks) -> Result<Fresh, SendError>
 where
     TokioIo<T>: rt::Read + rt::Write,
     T: Send + Unpin + 'static,
@@ -150,17 +152,17 @@ where
         .await
         .map_err(SendError::unreachable)?;
     let (sender, connection) = H1::new(sender, connection.with_upgrades());
-    drive(connection);
+    drive(tasks, connection);
     Ok(Fresh::H1(sender))
 }
 
 #[cfg(feature = "rustls")]
-async fn h2<T>(io: T) -> Result<Fresh, SendError>
+async fn h2<T>(io: T, tasks: &Tasks) -> Result<Fresh, SendError>
 where
     TokioIo<T>: rt::Read + rt::Write,
     T: Send + Unpin + 'static,
 {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let (sender, connection) = http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_ANSWER_HEAD as u32)
         // None before the server has said how many it takes: the first request waits for that, and then the
@@ -174,23 +176,26 @@ where
     let limit = watch::Sender::new(0);
     let told = limit.clone();
     let mut connection = Box::pin(connection);
-    drive(poll_fn(move |cx| {
-        let polled = connection.as_mut().poll(cx);
-        let allowed = connection.current_max_send_streams().min(MAX_STREAMS);
-        // Whoever waits for the number must learn of the end, too.
-        let over = polled.is_ready();
-        told.send_if_modified(|limit| std::mem::replace(limit, allowed) != allowed || over);
-        polled
-    }));
+    drive(
+        tasks,
+        poll_fn(move |cx| {
+            let polled = connection.as_mut().poll(cx);
+            let allowed = connection.current_max_send_streams().min(MAX_STREAMS);
+            // Whoever waits for the number must learn of the end, too.
+            let over = polled.is_ready();
+            told.send_if_modified(|limit| std::mem::replace(limit, allowed) != allowed || over);
+            polled
+        }),
+    );
     Ok(Fresh::H2(sender, limit))
 }
 
 /// Runs a connection until both sides are done with it; dropping its sender ends it.
-fn drive<C>(connection: C)
+fn drive<C>(tasks: &Tasks, connection: C)
 where
     C: Future<Output = hyper::Result<()>> + Send + 'static,
 {
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         // Whoever waits for an answer is told by the sender; idle ends are no news.
         if let Err(error) = connection.await {
             tracing::trace!(

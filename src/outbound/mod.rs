@@ -19,7 +19,7 @@
 //! In its place may stand any tower service, in an [`OutboundService`], or an [`Outbound`] of your own. What is sent
 //! where, and whether it may be sent again, is decided by the first CAS in each case.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use http::{Request, Response};
 
@@ -77,6 +77,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type SendFuture =
     Pin<Box<dyn Future<Output = Result<Response<UpstreamBody>, SendError>> + Send>>;
 
+/// The future of [`Outbound::drain`].
+pub type DrainFuture = Pin<Box<dyn Future<Output = usize> + Send>>;
+
 /// Carries one request to one server, once.
 ///
 /// The request's URI is absolute and names `origin`; its `Host` does too. An implementation must not follow
@@ -89,4 +92,11 @@ pub type SendFuture =
 pub trait Outbound: Send + Sync + 'static {
     /// Sends `request` to `origin`.
     fn send(&self, origin: &Origin, request: Request<OutboundBody>) -> SendFuture;
+
+    /// Keeps no connection from now on, waits for those in use, and cuts off what is not over after `within`; says how
+    /// many that were. Without connections of its own there is nothing to do.
+    fn drain(&self, within: Duration) -> DrainFuture {
+        let _ = within;
+        Box::pin(std::future::ready(0))
+    }
 }

@@ -5,14 +5,17 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use hyper::client::conn::http2;
 use tokio::{sync::watch, time::Instant};
 
-use super::{body::OutboundBody, connect::Fresh, h1::H1};
+use super::{Tasks, body::OutboundBody, connect::Fresh, h1::H1};
 use crate::directory::Origin;
 
 pub(super) type H2 = http2::SendRequest<OutboundBody>;
@@ -21,15 +24,23 @@ pub(super) type H2 = http2::SendRequest<OutboundBody>;
 #[derive(Debug)]
 pub(super) struct Pool {
     lanes: Mutex<HashMap<Origin, Arc<Lane>>>,
-    idle_timeout: Duration,
-    max_idle: usize,
+    keeping: Keeping,
 }
 
 /// The connections to one origin.
 pub(super) struct Lane {
     state: Mutex<State>,
+    keeping: Keeping,
+}
+
+/// What becomes of a connection that waits for its next request.
+#[derive(Clone, Debug)]
+struct Keeping {
     idle_timeout: Duration,
     max_idle: usize,
+    /// Nothing is kept any more.
+    closed: Arc<AtomicBool>,
+    sweepers: Tasks,
 }
 
 struct State {
@@ -104,9 +115,23 @@ impl Pool {
     pub(super) fn new(idle_timeout: Duration, max_idle: usize) -> Self {
         Self {
             lanes: Mutex::default(),
-            idle_timeout,
-            max_idle,
+            keeping: Keeping {
+                idle_timeout,
+                max_idle,
+                closed: Arc::default(),
+                sweepers: Tasks::new(),
+            },
         }
+    }
+
+    /// Closes what waits for a request, now and ever after. Exchanges under way go on.
+    pub(super) fn close(&self) {
+        self.keeping.closed.store(true, Ordering::SeqCst);
+        let lanes: Vec<Arc<Lane>> = lock(&self.lanes).values().cloned().collect();
+        for lane in lanes {
+            lane.close_idle();
+        }
+        self.keeping.sweepers.cut();
     }
 
     pub(super) fn lane(&self, origin: &Origin) -> Arc<Lane> {
@@ -125,8 +150,7 @@ impl Pool {
                 made: 0,
                 swept: false,
             }),
-            idle_timeout: self.idle_timeout,
-            max_idle: self.max_idle,
+            keeping: self.keeping.clone(),
         });
         lanes.insert(origin.clone(), Arc::clone(&lane));
         lane
@@ -138,11 +162,11 @@ impl Lane {
     /// is being made, if it may turn out to be for sharing.
     pub(super) fn next(self: &Arc<Self>, may_wait: bool) -> Next {
         let mut state = lock(&self.state);
-        if let Some((sender, number)) = state.share(self.idle_timeout) {
+        if let Some((sender, number)) = state.share(self.keeping.idle_timeout) {
             let lane = Arc::clone(self);
             return Next::Ready(Connection::H2(sender, Stream { lane, number }));
         }
-        if let Some(sender) = state.take(self.idle_timeout) {
+        if let Some(sender) = state.take(self.keeping.idle_timeout) {
             return Next::Ready(Connection::H1(sender, Arc::clone(self)));
         }
         let (opening, opened) = watch::channel(None);
@@ -200,7 +224,7 @@ impl Lane {
             return;
         }
         let mut state = lock(&self.state);
-        if state.h1.len() >= self.max_idle {
+        if state.h1.len() >= self.keeping.max_idle || self.is_closed() {
             return;
         }
         state.h1.push(Idle {
@@ -211,19 +235,32 @@ impl Lane {
     }
 
     fn look_after(self: &Arc<Self>, state: &mut State) {
-        if !state.swept && tokio::runtime::Handle::try_current().is_ok() {
+        if self.is_closed() {
+            state.h2.retain(|shared| shared.in_use > 0);
+        } else if !state.swept && tokio::runtime::Handle::try_current().is_ok() {
             state.swept = true;
-            tokio::spawn(sweep(Arc::downgrade(self), self.idle_timeout));
+            let keeping = &self.keeping;
+            keeping
+                .sweepers
+                .spawn(sweep(Arc::downgrade(self), keeping.idle_timeout));
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.keeping.closed.load(Ordering::SeqCst)
     }
 
     /// Closes what has idled too long. False when nothing is left to look after.
     fn close_idle(&self) -> bool {
+        let idle_timeout = match self.is_closed() {
+            true => Duration::ZERO,
+            false => self.keeping.idle_timeout,
+        };
         let mut state = lock(&self.state);
         state
             .h1
-            .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < self.idle_timeout);
-        state.h2.retain(|shared| shared.is_alive(self.idle_timeout));
+            .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < idle_timeout);
+        state.h2.retain(|shared| shared.is_alive(idle_timeout));
         state.swept = !state.h1.is_empty() || !state.h2.is_empty();
         state.swept
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use hyper::rt::Executor;
 use tokio::{
     sync::watch,
     task::AbortHandle,
@@ -47,6 +48,17 @@ impl Tasks {
         self.0.borrow().handles.len()
     }
 
+    /// Cuts all of them off, and says how many there were.
+    pub(crate) fn cut(&self) -> usize {
+        // Taken out of the lock: an abort may drop a task at once, and that takes it.
+        let all: Vec<AbortHandle> = {
+            let running = self.0.borrow();
+            running.handles.values().flatten().cloned().collect()
+        };
+        all.iter().for_each(AbortHandle::abort);
+        all.len()
+    }
+
     /// Waits for all to end, and cuts off those that have not by `deadline`. Says how many these were.
     pub(crate) async fn finish(&self, deadline: Instant) -> usize {
         let mut running = self.0.subscribe();
@@ -57,15 +69,10 @@ impl Tasks {
         {
             return 0;
         }
-        // Taken out of the lock: an abort may drop a task at once, and that takes it.
-        let late: Vec<AbortHandle> = {
-            let running = running.borrow();
-            running.handles.values().flatten().cloned().collect()
-        };
-        late.iter().for_each(AbortHandle::abort);
+        let late = self.cut();
         // One that is being polled goes when that poll returns.
         let _ = timeout(LAST_POLL, running.wait_for(none_left)).await;
-        late.len()
+        late
     }
 
     fn enter(&self) -> Ended {
@@ -78,6 +85,15 @@ impl Tasks {
         });
         let tasks = self.clone();
         Ended { tasks, number }
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.spawn(task);
     }
 }
 

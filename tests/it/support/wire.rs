@@ -141,8 +141,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Hop<T> {
 
     /// All that comes until the other side closes.
     pub async fn rest(mut self) -> Vec<u8> {
+        self.until_end().await
+    }
+
+    /// All that comes until the other side sends no more.
+    pub async fn until_end(&mut self) -> Vec<u8> {
         while matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {}
-        self.read
+        std::mem::take(&mut self.read)
+    }
+
+    /// Sends no more.
+    pub async fn end(&mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 
     async fn fill(&mut self) -> usize {

@@ -2,6 +2,9 @@
 //! sockets, with tungstenite at both ends.
 
 mod checks;
+mod draining;
+mod ends;
+mod offers;
 mod websocket;
 
 use std::{
@@ -124,6 +127,7 @@ fn stack(
 struct Line {
     client: Hop<DuplexStream>,
     dallas: Pipes,
+    layer: CasProxyLayer,
 }
 
 impl Line {
@@ -135,7 +139,27 @@ impl Line {
         let dallas = Pipes::new();
         let layer = change(crate::bodies::layer(&dallas, &["dallas"]));
         let client = Hop::new(connect(&layer));
-        Self { client, dallas }
+        Self {
+            client,
+            dallas,
+            layer,
+        }
+    }
+
+    /// Another client.
+    fn join(&self) -> Hop<DuplexStream> {
+        Hop::new(connect(&self.layer))
+    }
+
+    /// The ends of a tunnel.
+    async fn open(&self) -> (Hop<DuplexStream>, Hop<DuplexStream>) {
+        let mut client = self.join();
+        client.answer(ASK).await;
+        let mut hop = self.dallas.accept().await;
+        hop.head().await;
+        hop.answer(SWITCHED).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 101 "));
+        (client, hop)
     }
 }
 
@@ -198,3 +222,11 @@ async fn open(front: &Site, path: &str) -> tungstenite::Result<Socket> {
         .await
         .map(|(socket, _answer)| socket)
 }
+
+const ASK: &str = "GET /owa/ws HTTP/1.1\r\nhost: mail.contoso.com\r\nconnection: keep-alive, Upgrade\r\n\
+     upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+/// RFC 6455 section 1.3.
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+     sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+const NEED_IDENTITY_AND_CLOSE: &str =
+    "HTTP/1.1 441 Need Identity\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

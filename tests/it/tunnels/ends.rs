@@ -1,0 +1,139 @@
+//! How a tunnel ends, and how many there may be.
+
+use cas_proxy::first_cas::Limits;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::*;
+use crate::support::wire::OK;
+
+#[tokio::test(start_paused = true)]
+async fn either_side_may_end_first_and_the_other_may_go_on() {
+    for client_first in [true, false] {
+        let line = Line::new();
+        let (client, hop) = line.open().await;
+        let (mut first, mut second) = if client_first {
+            (client, hop)
+        } else {
+            (hop, client)
+        };
+        first.answer("last words").await;
+        first.end().await;
+        assert_eq!(second.until_end().await, b"last words");
+        for _ in 0..3 {
+            sleep(Duration::from_secs(9 * 60)).await;
+            second.answer("still here").await;
+            assert_eq!(first.exactly(10).await, b"still here");
+        }
+        second.end().await;
+        assert_eq!(first.rest().await, b"");
+        let until_closed = async {
+            while line.dallas.open() > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        until_closed.await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_in_which_nothing_moves_for_ten_minutes_is_closed() {
+    let line = Line::new();
+    let (mut client, mut hop) = line.open().await;
+    // One way is enough.
+    for _ in 0..3 {
+        sleep(Duration::from_secs(599)).await;
+        hop.answer("ping").await;
+        assert_eq!(client.exactly(4).await, b"ping");
+    }
+    let silent = Instant::now();
+    assert_eq!(client.until_end().await, b"");
+    assert_eq!(silent.elapsed().as_secs(), 600);
+    assert_eq!(hop.until_end().await, b"");
+    assert_eq!(silent.elapsed().as_secs(), 600);
+    // Neither says that it is through. They are not waited for much longer.
+    while line.dallas.open() > 0 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(silent.elapsed().as_secs(), 605);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_breaks_off_is_told_to_the_other_at_once() {
+    for client_leaves in [true, false] {
+        let line = Line::new();
+        let (client, hop) = line.open().await;
+        let (leaves, mut stays) = if client_leaves {
+            (client, hop)
+        } else {
+            (hop, client)
+        };
+        let since = Instant::now();
+        drop(leaves);
+        assert_eq!(stays.until_end().await, b"");
+        assert_eq!(since.elapsed(), Duration::ZERO);
+    }
+}
+
+/// A reader that stops reading stops the writer, and what is on its way fits into buffers of a fixed size.
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_read_is_not_read_for() {
+    let line = Line::new();
+    let (mut client, mut hop) = line.open().await;
+    let megabyte = "x".repeat(1 << 20);
+    let writing = tokio::time::timeout(Duration::from_secs(60), hop.answer(&megabyte)).await;
+    assert!(writing.is_err(), "a mebibyte went nowhere");
+    // Two pipes of 64 KiB, 16 KiB of ours.
+    hop.end().await;
+    let arrived = client.until_end().await.len();
+    assert!((128 * 1024..=144 * 1024).contains(&arrived), "{arrived}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tunnel_too_many_is_a_503_until_another_ends() {
+    let line = Line::set_up(|layer| {
+        let mut limits = Limits::default();
+        limits.tunnels = 1;
+        layer.limits(limits)
+    });
+    let (client, hop) = line.open().await;
+    let mut another = line.join();
+    another.answer(ASK).await;
+    let head = another.head().await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    assert!(line.dallas.is_silent().await);
+    // Others are served as ever.
+    let mut reader = line.join();
+    reader.answer("GET /owa/ HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut mail = line.dallas.accept().await;
+    mail.head().await;
+    mail.answer(OK).await;
+    assert!(reader.head().await.starts_with("HTTP/1.1 200 "));
+
+    drop((client, hop));
+    sleep(Duration::from_secs(1)).await;
+    let (_client, _hop) = line.open().await;
+}
+
+/// An offer that is not taken up leaves its place to the next.
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_is_declined_or_given_up_takes_no_place() {
+    let line = Line::set_up(|layer| {
+        let mut limits = Limits::default();
+        limits.tunnels = 1;
+        layer.limits(limits)
+    });
+    for answer in [Some(OK), Some("HTTP/1.1 101 No\r\n\r\n"), None] {
+        let mut client = line.join();
+        client.answer(ASK).await;
+        let mut hop = line.dallas.accept().await;
+        hop.head().await;
+        if let Some(answer) = answer {
+            hop.answer(answer).await;
+            client.head().await;
+        }
+        drop(client);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (_client, _hop) = line.open().await;
+}
