@@ -100,6 +100,20 @@ impl Origin {
         same_host && port.and_then(|text| text.parse().ok()).unwrap_or(self.port) == self.port
     }
 
+    /// Whether `authority`, in a URL of this scheme, names this host and port. Unlike [`Self::has_authority`] this takes
+    /// a port that is missing for the scheme's own, and one that is unreadable for none.
+    pub(crate) fn is_in_url(&self, authority: &str) -> bool {
+        let default_port = if self.is_https() { 443 } else { 80 };
+        let port = match split_port(authority).1 {
+            None | Some("") => Some(default_port),
+            Some(text) => text.parse().ok(),
+        };
+        let is_bracketed = |text: &str| text.starts_with('[');
+        port == Some(self.port)
+            && is_bracketed(authority) == is_bracketed(self.authority.as_str())
+            && self.has_authority(authority)
+    }
+
     /// Equal for equal origins, and hardly ever for others.
     #[inline]
     pub(crate) fn known_hash(&self) -> u64 {

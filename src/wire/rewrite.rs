@@ -50,9 +50,14 @@ pub fn response(headers: &mut HeaderMap, second: &Origin, first: &Origin) {
 /// becomes one at `second`.
 pub fn request(headers: &mut HeaderMap, first: &Origin, second: &Origin) {
     //= src/docs/protocol.md#location
-    if let Some(destination) = headers.get_mut("destination") {
-        if let Some(rewritten) = url(destination, 0, first, second) {
-            *destination = rewritten;
+    if !headers.contains_key("destination") {
+        return;
+    }
+    for (name, value) in headers.iter_mut() {
+        if name == "destination" {
+            if let Some(rewritten) = url(value, 0, first, second) {
+                *value = rewritten;
+            }
         }
     }
 }
@@ -182,7 +187,7 @@ fn behind_origin<'u>(url: &'u [u8], origin: &Origin) -> Option<&'u [u8]> {
         None | Some(b'/' | b'?' | b'#' | b'"' | b'\'' | b' ')
     );
     let authority = std::str::from_utf8(authority).ok()?;
-    (ends && origin.has_authority(authority)).then_some(rest)
+    (ends && origin.is_in_url(authority)).then_some(rest)
 }
 
 /// A host and its port hold nothing else. `@` is missing: before it, there is user info and not the host.
@@ -323,6 +328,61 @@ mod tests {
     fn urls_of_the_other_host_are_rewritten() {
         for name in ["location", "content-location", "destination"] {
             check(name, &URLS);
+        }
+    }
+
+    #[test]
+    //= src/docs/protocol.md#location
+    fn every_line_of_a_repeated_header_is_rewritten() {
+        let (dallas, mail) = (origin("https://dallas.corp"), origin("https://mail"));
+        let mut headers = HeaderMap::new();
+        for path in ["/a", "/b"] {
+            let line = ["https://mail", path].concat();
+            headers.append("destination", line.parse().unwrap());
+        }
+        request(&mut headers, &mail, &dallas);
+        let lines: Vec<_> = headers.get_all("destination").iter().collect();
+        assert_eq!(lines, ["https://dallas.corp/a", "https://dallas.corp/b"]);
+    }
+
+    #[test]
+    //= src/docs/protocol.md#location
+    fn another_port_of_the_other_host_is_another_host() {
+        let mail = origin("https://mail.contoso.com");
+        let rows = [
+            ("https://dallas.corp:8443", "https://dallas.corp/", false),
+            ("https://dallas.corp:8443", "//dallas.corp:/", false),
+            (
+                "https://dallas.corp:8443",
+                "https://dallas.corp:443/",
+                false,
+            ),
+            (
+                "https://dallas.corp:8443",
+                "https://dallas.corp:99999/",
+                false,
+            ),
+            (
+                "https://dallas.corp:8443",
+                "https://dallas.corp:8443/",
+                true,
+            ),
+            ("http://dallas.corp", "http://dallas.corp:/", true),
+            ("http://dallas.corp", "http://dallas.corp:080/", true),
+            ("https://[fd00::1]", "https://[FD00:0::1]:443/", true),
+            ("https://[fd00::1]", "https://fd00::1:443/", false),
+            ("https://[fd00::1]", "https://[fd00::1]:444/", false),
+        ];
+        for (second, location, is_rewritten) in rows {
+            let mut headers = HeaderMap::new();
+            headers.insert("location", location.parse().unwrap());
+            response(&mut headers, &origin(second), &mail);
+            let expected = if is_rewritten {
+                "https://mail.contoso.com/"
+            } else {
+                location
+            };
+            assert_eq!(headers["location"], expected, "{location} of {second}");
         }
     }
 
