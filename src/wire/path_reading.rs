@@ -72,9 +72,18 @@ impl Reading {
             if !segment.name.is_empty() {
                 reading.note(scope, &segment);
                 reading.names += 1;
+            } else if !segment.all.is_empty() {
+                reading.note_nameless();
             }
         }
         reading
+    }
+
+    /// `;x`, say, which is a segment to some and none to others: the names behind it stand in one place or another.
+    fn note_nameless(&mut self) {
+        if self.is_owa && self.names <= LAST_PLACE {
+            self.bad = self.bad.or(Some(BadPath::Ambiguous));
+        }
     }
 
     fn note(&mut self, scope: &Scope, segment: &Segment<'_>) {
@@ -99,7 +108,8 @@ impl Reading {
         }
         //= src/docs/protocol.md#decide-explicit-logon
         let is_explicit = self.names == 1 && segment.all.contains(&b'@');
-        let is_language_page = self.names <= 2 && segment.is_named("languageselection.aspx");
+        let is_language_page =
+            self.names <= LAST_PLACE && segment.is_named("languageselection.aspx");
         //= src/docs/protocol.md#static-local
         let is_static = is_language_page
             || self.names == 1 && (segment.is_named("auth") || is_version_folder(segment.name));
@@ -170,6 +180,9 @@ fn is_version_folder(name: &[u8]) -> bool {
 fn signs_of(byte: u8) -> u8 {
     SIGNS.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+/// Behind `/owa`, the last place at which it matters what a name is.
+const LAST_PLACE: usize = 2;
 
 const ESCAPE: u8 = 1;
 const BACKSLASH: u8 = 2;
