@@ -16,6 +16,7 @@ mod mailbox;
 mod patience;
 mod server;
 mod sign_in;
+mod stop;
 
 use std::{
     env,
@@ -45,6 +46,7 @@ use hyper::body::Incoming;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
 };
 use tower::{Layer as _, ServiceBuilder};
 use tracing_subscriber::EnvFilter;
@@ -130,7 +132,8 @@ pub(crate) async fn run(mut config: Config, check: bool) -> Result<(), BoxError>
             request.map(|body| CleanTrailers::new(Patient::new(body, idle)))
         })
         .service(mailboxes);
-    let first_cas = first_cas(&config, topology, lookup, address)?.layer(mailboxes);
+    let layer = first_cas(&config, topology, lookup, address)?;
+    let first_cas = layer.layer(mailboxes);
     let sign_in = sign_in(&config.user)?;
     let second_cas = second_cas(&config, address)?;
 
@@ -139,14 +142,24 @@ pub(crate) async fn run(mut config: Config, check: bool) -> Result<(), BoxError>
     // Whoever started us may be waiting for this line. If nobody reads it, that is no reason to stop.
     let _ = writeln!(io::stdout(), "listening on {scheme}://{address}");
     let request_head = config.timeouts.request_head;
-    match second_cas {
-        None => server::serve(listener, tls, request_head, sign_in.layer(first_cas), stop).await,
-        // Outermost, as it must see a request before anything else does. The users of a verified CAS are signed in
-        // already, so the log-on stands aside for them.
-        Some(second_cas) => {
-            let stack = second_cas.layer(unless_proxied(sign_in).layer(first_cas));
-            server::serve(listener, tls, request_head, stack, stop).await;
+    let serve = async |told: oneshot::Receiver<()>| {
+        let told = async { drop(told.await) };
+        match second_cas {
+            None => {
+                let stack = sign_in.layer(first_cas);
+                server::serve(listener, tls, request_head, stack, told).await;
+            }
+            // Outermost, as it must see a request before anything else does. The users of a verified CAS are signed in
+            // already, so the log-on stands aside for them.
+            Some(second_cas) => {
+                let stack = second_cas.layer(unless_proxied(sign_in).layer(first_cas));
+                server::serve(listener, tls, request_head, stack, told).await;
+            }
         }
+    };
+    let cut = stop::drained(&layer, server::DRAIN, stop, serve).await;
+    if cut > 0 {
+        tracing::warn!("{cut} tasks in the background were cut off");
     }
     Ok(())
 }

@@ -338,7 +338,7 @@ fn log(client: &Client, ended: Result<(), BoxError>) {
 }
 
 /// How long requests in flight may take once the server is told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a client may leave the next piece of an answer unread.
 const UNREAD: Duration = Duration::from_secs(60);

@@ -15,11 +15,14 @@ mod patience;
 pub(crate) mod server;
 #[path = "../../../examples/gateway/sign_in.rs"]
 pub(crate) mod sign_in;
+#[path = "../../../examples/gateway/stop.rs"]
+mod stop;
 
 mod accept_loop;
 mod configuration;
 mod slow_bodies;
 mod stack;
+mod stopping;
 
 use std::{
     fs,

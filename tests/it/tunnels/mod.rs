@@ -223,10 +223,10 @@ async fn open(front: &Site, path: &str) -> tungstenite::Result<Socket> {
         .map(|(socket, _answer)| socket)
 }
 
-const ASK: &str = "GET /owa/ws HTTP/1.1\r\nhost: mail.contoso.com\r\nconnection: keep-alive, Upgrade\r\n\
+pub const ASK: &str = "GET /owa/ws HTTP/1.1\r\nhost: mail.contoso.com\r\nconnection: keep-alive, Upgrade\r\n\
      upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// RFC 6455 section 1.3.
-const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+pub const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
      sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 const NEED_IDENTITY_AND_CLOSE: &str =
     "HTTP/1.1 441 Need Identity\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
