@@ -54,7 +54,16 @@
 //!
 //! # What it leaves to you
 //! - Signing users in, and the server's own limits on heads, connections and idle time.
-//! - `Upgrade`: the request goes to another server without it.
+//! - Letting go of a connection that is upgraded: hyper's `serve_connection_with_upgrades` does, and so does `axum::serve`.
+//! - Whether a page of another origin may open a WebSocket; see `docs::deploying`.
+//! - Saying when the server stops: [`CasProxyLayer::drain`].
+//!
+//! # WebSocket
+//! A GET over HTTP/1.1 that asks for an upgrade to a [protocol that is allowed](CasProxyLayer::upgrades), `websocket`
+//! unless you say otherwise, takes that along to the second CAS. Bytes flow after a 101 that fits, and never before:
+//! through 16 KiB of buffer each way, so whoever does not read is not read for. Each side may end first.
+//! [`Limits::tunnels`] bounds their number, [`Timeouts::tunnel_idle`] the time in which nothing moves. WebSocket over
+//! HTTP/2 (RFC 8441) is answered 501, and an Exchange 2003 back-end is offered nothing.
 
 mod admit;
 mod answer;

@@ -119,3 +119,44 @@ impl Drop for Ended {
 }
 
 const LAST_POLL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_end_of_a_task_takes_it_off_the_list() {
+        let tasks = Tasks::new();
+        tasks.spawn(async {});
+        tasks.spawn(async { panic!("expected by this test") });
+        tasks.spawn(tokio::time::sleep(Duration::from_secs(5)));
+        assert_eq!(tasks.len(), 3);
+        let since = Instant::now();
+        assert_eq!(tasks.finish(since + Duration::from_secs(60)).await, 0);
+        assert_eq!(since.elapsed().as_secs(), 5);
+
+        tasks.spawn(std::future::pending::<()>());
+        tasks.spawn(tokio::time::sleep(Duration::from_secs(1)));
+        tasks.spawn(std::future::pending::<()>());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert_eq!(tasks.finish(deadline).await, 2);
+        assert_eq!((tasks.len(), Instant::now()), (0, deadline));
+    }
+
+    #[test]
+    fn a_runtime_that_ends_takes_its_tasks_along() {
+        let tasks = Tasks::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async { tasks.spawn(std::future::pending::<()>()) });
+        assert_eq!(tasks.len(), 1);
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        assert_eq!(tasks.len(), 0);
+        // It drops what is spawned now at once, in this very thread.
+        let _entered = handle.enter();
+        tasks.spawn(std::future::pending::<()>());
+        assert_eq!(tasks.len(), 0);
+    }
+}
