@@ -1,6 +1,6 @@
 //! The calls of the Kerberos library. Each may block for as long as a KDC is silent.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use libgssapi::{
     context::{ClientCtx, CtxFlags, SecurityContext},
@@ -12,57 +12,49 @@ use libgssapi::{
 
 use super::TicketError;
 
-/// An account of this machine, and once it has been used, its tickets.
-pub(super) struct Account {
-    name: Option<Arc<str>>,
-    tickets: Option<Cred>,
+/// The account of this machine: of the client keytab, or whose tickets are in the cache.
+pub(super) fn acquire(account: Option<&str>) -> Result<Cred, Error> {
+    let name = match account {
+        Some(name) => Some(Name::new(name.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL))?),
+        None => None,
+    };
+    let kerberos = OidSet::singleton(GSS_MECH_KRB5)?;
+    Cred::acquire(name.as_ref(), None, CredUsage::Initiate, Some(&kerberos))
 }
 
-impl Account {
-    pub(super) fn new(name: Option<Arc<str>>) -> Self {
-        Self {
-            name,
-            tickets: None,
-        }
-    }
+/// A token for `service`, whose ticket is asked for unless it is in the cache.
+pub(super) fn token(
+    tickets: Cred,
+    service: &str,
+    binding: Option<&[u8]>,
+) -> Result<(Handshake, Vec<u8>), TicketError> {
+    let failed = |error: Error| TicketError::from_library(service, error);
+    let mut context = context(tickets, service, CtxFlags::GSS_C_MUTUAL_FLAG).map_err(failed)?;
+    let token = context.step(None, binding).map_err(failed)?;
+    let token = token.ok_or_else(|| TicketError::no_token(service))?;
+    let handshake = Handshake {
+        context,
+        service: service.into(),
+    };
+    Ok((handshake, token.to_vec()))
+}
 
-    /// A token for `service`, whose ticket is asked for unless it is in the cache.
-    pub(super) fn token(
-        &mut self,
-        service: &str,
-        binding: Option<&[u8]>,
-    ) -> Result<(Handshake, Vec<u8>), TicketError> {
-        let failed = |error: Error| TicketError::from_library(service, error);
-        let tickets = match &self.tickets {
-            Some(tickets) => tickets.clone(),
-            None => self.acquire().map_err(failed)?,
-        };
-        let target = Name::new(service.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL)).map_err(failed)?;
-        // Kerberos itself and not the library's SPNEGO, which would offer NTLM where a plug-in for it is installed.
-        let mut context = ClientCtx::new(
-            Some(tickets.clone()),
-            target,
-            CtxFlags::GSS_C_MUTUAL_FLAG,
-            Some(GSS_MECH_KRB5),
-        );
-        let token = context.step(None, binding).map_err(failed)?;
-        let token = token.ok_or_else(|| TicketError::no_token(service))?;
-        self.tickets = Some(tickets);
-        let handshake = Handshake {
-            context,
-            service: service.into(),
-        };
-        Ok((handshake, token.to_vec()))
-    }
+/// Sees to it that the ticket for `service` is in the cache.
+pub(super) fn ask(tickets: &Cred, service: &str) -> Result<(), Error> {
+    context(tickets.clone(), service, CtxFlags::empty())?
+        .step(None, None)
+        .map(|_| ())
+}
 
-    fn acquire(&self) -> Result<Cred, Error> {
-        let name = match &self.name {
-            Some(name) => Some(Name::new(name.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL))?),
-            None => None,
-        };
-        let kerberos = OidSet::singleton(GSS_MECH_KRB5)?;
-        Cred::acquire(name.as_ref(), None, CredUsage::Initiate, Some(&kerberos))
-    }
+/// Kerberos itself and not the library's SPNEGO, which would offer NTLM where a plug-in for it is installed.
+fn context(tickets: Cred, service: &str, flags: CtxFlags) -> Result<ClientCtx, Error> {
+    let target = Name::new(service.as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL))?;
+    Ok(ClientCtx::new(
+        Some(tickets),
+        target,
+        flags,
+        Some(GSS_MECH_KRB5),
+    ))
 }
 
 /// A token sent, waiting for the server's own.

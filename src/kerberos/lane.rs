@@ -6,22 +6,24 @@ use std::{
     time::Duration,
 };
 
+use libgssapi::credential::Cred;
 use tokio::{
-    sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit},
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 
 use super::{
     TicketError,
-    gss::{Account, Handshake},
+    gss::{self, Handshake},
     lock,
+    wallet::Wallet,
 };
 
 /// One server. A call that the KDC keeps waiting holds the others of its lane up, and no other lane.
 pub(crate) struct Lane {
     service: Arc<str>,
-    asking: Arc<Semaphore>,
+    wallet: Arc<Wallet>,
     held: Arc<AsyncMutex<Held>>,
     /// Since when a call has been under way.
     busy: Mutex<Option<Instant>>,
@@ -30,7 +32,8 @@ pub(crate) struct Lane {
 /// What is left of the last call.
 enum Held {
     Nothing,
-    Account(Account),
+    /// A handle for the tickets in the cache, and of which generation they are.
+    Ticket(Cred, u64),
     Failure(TicketError, Instant),
 }
 
@@ -38,10 +41,10 @@ enum Held {
 pub(crate) type Token = (Handshake, Vec<u8>);
 
 impl Lane {
-    pub(super) fn new(service: &str, asking: Arc<Semaphore>) -> Self {
+    pub(super) fn new(service: &str, wallet: Arc<Wallet>) -> Self {
         Self {
             service: service.into(),
-            asking,
+            wallet,
             held: Arc::new(AsyncMutex::new(Held::Nothing)),
             busy: Mutex::default(),
         }
@@ -68,9 +71,14 @@ impl Lane {
         let in_time = async {
             let mut held = Arc::clone(&self.held).lock_owned().await;
             // With the ticket at hand this takes a tenth of a millisecond.
-            if let Held::Account(known) = std::mem::replace(&mut *held, Held::Nothing) {
-                let (back, token) = self.call(held, known, binding.clone(), None).await?;
+            if let Held::Ticket(tickets, generation) = &*held {
+                let newest = *generation == self.wallet.generation();
+                let known = newest.then(|| tickets.clone());
+                let (back, token) = self
+                    .call(held, account.clone(), known, binding.clone(), None)
+                    .await?;
                 if token.is_ok() {
+                    self.wallet.renew_in_time(account);
                     return token;
                 }
                 // Most likely it has expired: that is no failure yet.
@@ -82,9 +90,8 @@ impl Lane {
             {
                 return Err(error.clone());
             }
-            let turn = Arc::clone(&self.asking).acquire_owned().await.ok();
-            let fresh = Account::new(account);
-            self.call(held, fresh, binding, turn).await?.1
+            let turn = self.wallet.asking().acquire_owned().await.ok();
+            self.call(held, account, None, binding, turn).await?.1
         };
         timeout_at(deadline, in_time)
             .await
@@ -95,7 +102,8 @@ impl Lane {
     async fn call(
         self: &Arc<Self>,
         mut held: OwnedMutexGuard<Held>,
-        mut account: Account,
+        account: Option<Arc<str>>,
+        known: Option<Cred>,
         binding: Option<Arc<[u8]>>,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(OwnedMutexGuard<Held>, Result<Token, TicketError>), TicketError> {
@@ -104,14 +112,37 @@ impl Lane {
         let called = spawn_blocking(move || {
             let _turn = turn;
             let _busy = Busy(&lane.busy);
-            let token = account.token(&lane.service, binding.as_deref());
-            *held = match &token {
-                Ok(_) => Held::Account(account),
-                Err(error) => Held::Failure(error.clone(), Instant::now()),
-            };
+            let (now, token) = lane.ask(account.as_deref(), known, binding.as_deref());
+            *held = now;
             (held, token)
         });
         called.await.map_err(|_| TicketError::abandoned())
+    }
+
+    fn ask(
+        &self,
+        account: Option<&str>,
+        known: Option<Cred>,
+        binding: Option<&[u8]>,
+    ) -> (Held, Result<Token, TicketError>) {
+        let generation = self.wallet.generation();
+        let is_known = known.is_some();
+        let asked = known
+            .map_or_else(|| gss::acquire(account), Ok)
+            .map_err(|error| TicketError::from_library(&self.service, error))
+            .and_then(|tickets| {
+                let token = gss::token(tickets.clone(), &self.service, binding)?;
+                Ok((tickets, token))
+            });
+        match asked {
+            Ok((tickets, token)) => {
+                if !is_known {
+                    self.wallet.got(&tickets, &self.service);
+                }
+                (Held::Ticket(tickets, generation), Ok(token))
+            }
+            Err(error) => (Held::Failure(error.clone(), Instant::now()), Err(error)),
+        }
     }
 }
 

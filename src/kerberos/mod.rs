@@ -2,11 +2,12 @@
 //!
 //! The library waits for a KDC as long as it likes, half a minute for one that is silent. So it is called on blocking
 //! threads: one at a time for each server, and of those that need a new ticket four at a time for each user of
-//! [`Tickets`].
+//! [`Tickets`]. When half of the life of the tickets is over they are renewed, all at once, while the old ones serve.
 
 mod gss;
 mod lane;
 mod ticket_error;
+mod wallet;
 
 use std::{
     collections::HashMap,
@@ -14,18 +15,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::Semaphore;
-
 pub(crate) use self::lane::Lane;
 pub use self::ticket_error::{TicketError, TicketErrorKind};
+use self::wallet::Wallet;
 
 /// What is known of tickets. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Tickets(Arc<Shared>);
 
 struct Shared {
-    /// Calls that may have to go to the KDC.
-    asking: Arc<Semaphore>,
+    wallet: Arc<Wallet>,
     /// By service. Hosts come from the directory or from the configuration, so there are few.
     lanes: Mutex<HashMap<Box<str>, Arc<Lane>>>,
 }
@@ -33,7 +32,7 @@ struct Shared {
 impl Tickets {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
-            asking: Arc::new(Semaphore::new(CALLS_THAT_ASK)),
+            wallet: Arc::new(Wallet::new()),
             lanes: Mutex::default(),
         }))
     }
@@ -44,7 +43,7 @@ impl Tickets {
         let mut lanes = lock(&self.0.lanes);
         let lane = lanes
             .entry(name.into())
-            .or_insert_with_key(|name| Arc::new(Lane::new(name, Arc::clone(&self.0.asking))));
+            .or_insert_with_key(|name| Arc::new(Lane::new(name, Arc::clone(&self.0.wallet))));
         Arc::clone(lane)
     }
 }
@@ -58,8 +57,6 @@ impl fmt::Debug for Tickets {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-const CALLS_THAT_ASK: usize = 4;
 
 #[cfg(test)]
 mod tests {

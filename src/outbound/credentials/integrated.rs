@@ -48,9 +48,13 @@ use crate::{
 /// threads: one at a time for each second CAS, and of those that need a new ticket four at a time in all. Whoever has
 /// to wait longer than the [time-out](Self::ticket_timeout) gets an error; a failure is not tried again for a second.
 ///
+/// Tickets are renewed when half of their life is over: by the first request that comes then, which does not wait for
+/// it, once for all second CASs, in the background. Until they expire, nobody notices a KDC that is away.
+///
 /// # What is missing
+/// - A service whose tickets end before half of the account's own life is over gets a new one when the old has expired;
+///   and so does everybody on a server that had no request in the second half.
 /// - Channel binding: the token is made before the connection is chosen.
-/// - Tickets are renewed when they have expired, not before; a KDC that is away at that moment is noticed.
 #[derive(Clone)]
 pub struct Integrated {
     settings: Settings,

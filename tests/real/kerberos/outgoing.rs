@@ -13,7 +13,7 @@ use crate::{
         visit_at,
     },
     support,
-    surroundings::{SEATTLE, apache, home, read, tickets},
+    surroundings::{Kdc, SEATTLE, apache, home, read, tickets},
 };
 
 //= src/docs/protocol.md#hop-kerberos
@@ -92,6 +92,56 @@ fn ten_thousand_requests_of_a_hundred_users_reach_our_second_cas_each_as_its_use
             "figure: 10,000 requests of 100 users in {:?}",
             started.elapsed()
         );
+    });
+}
+
+/// Tickets live for 40 s here, so there are 20 s for a few visits while the KDC is silent.
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn tickets_are_renewed_before_they_expire_once_for_all_and_nobody_waits() {
+    let hurried = SEATTLE
+        .client_keytab("hurried.keytab")
+        .config("third-kdc.conf");
+    let test = "outgoing::tickets_are_renewed_before_they_expire_once_for_all_and_nobody_waits";
+    hurried.run(test, || async {
+        let given = |to: &str| {
+            let given = |line: &&str| line.contains(to) && line.contains("ISSUE");
+            let of_ours = |line: &&str| line.contains("HURRIED$");
+            read("kdc-3.log")
+                .lines()
+                .filter(of_ours)
+                .filter(given)
+                .count()
+        };
+        let (accounts, services) = (given("AS_REQ"), given("TGS_REQ"));
+        let layer = first_cas(&[&apache("negotiate")], patient());
+        let visits = || async {
+            let visits = (0..20).map(|user| {
+                let layer = layer.clone();
+                tokio::spawn(async move { visit(&layer, first_user(0) + user).await })
+            });
+            for visit in visits.collect::<Vec<_>>() {
+                let (status, _, failure) = visit.await.unwrap();
+                assert_eq!(status, 200, "{failure:?}");
+            }
+        };
+        visits().await;
+        tokio::time::sleep(Duration::from_secs(22)).await;
+
+        let kdc = Kdc::number(3);
+        kdc.stop();
+        visits().await;
+        assert_eq!(given("AS_REQ"), accounts + 1);
+        kdc.go_on();
+        for _ in 0..600 {
+            if given("TGS_REQ") == services + 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        visits().await;
+        assert_eq!(given("AS_REQ"), accounts + 2);
+        assert_eq!(given("TGS_REQ"), services + 2);
     });
 }
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# A Kerberos realm for the tests, on loopback alone: two KDCs over one database, the keytabs of a first CAS (seattle),
+# A Kerberos realm for the tests, on loopback alone: three KDCs over one database, the keytabs of a first CAS (seattle),
 # a second CAS (dallas) and a stranger, and Apache in four roles of a second CAS.
 #
 #   realm.sh up      makes it from nothing below the temporary directory, and starts it
 #   realm.sh down    stops it, and whatever an earlier one left running
 #
-# Its ports are the first six in a row that nobody else has; the file `ports` tells which. Tests may stop the second KDC.
+# Its ports are the first seven in a row that nobody else has; the file `ports` tells which. Tests may stop the second and the third KDC.
 set -euo pipefail
 home=${TMPDIR:-/tmp}/cas-proxy-kerberos
 realm=FOURTHCOFFEE.TEST
 # Apache: with Kerberos, with NTLM alone, with Basic alone, and with 401 without a word.
-roles=(kdc second-kdc negotiate ntlm basic mute)
+roles=(kdc second-kdc third-kdc negotiate ntlm basic mute)
 declare -A port
 export PATH=$PATH:/usr/sbin
 export KRB5_CONFIG=$home/krb5.conf
@@ -76,6 +76,9 @@ accounts() {
     $do "addprinc -randkey HTTP/$name"
     $do "ktadd -norandkey -k $home/dallas.keytab HTTP/$name"
   done
+  # Half of the life of its tickets is over after twenty seconds.
+  $do "addprinc -randkey +requires_preauth -maxlife 40seconds HURRIED\$"
+  $do "ktadd -norandkey -k $home/hurried.keytab HURRIED\$"
   # A keytab that has missed a change of password.
   $do "addprinc -randkey +requires_preauth RENEWED\$"
   $do "ktadd -norandkey -k $home/outdated.keytab RENEWED\$"
@@ -104,7 +107,7 @@ apache() {
     echo "TypesConfig /etc/mime.types"
     echo "DocumentRoot $home/htdocs"
     echo 'DirectoryIndex index.html'
-    for role in "${roles[@]:2}"; do echo "Listen 127.0.0.1:${port[$role]}"; done
+    for role in "${roles[@]:3}"; do echo "Listen 127.0.0.1:${port[$role]}"; done
     cat <<END
 <VirtualHost 127.0.0.1:${port[negotiate]}>
   <Location /owa>
@@ -181,18 +184,21 @@ start() {
   done >"$home/ports"
   client krb5.conf "127.0.0.1:${port[kdc]}"
   client second-kdc.conf "127.0.0.1:${port[second-kdc]}"
+  client third-kdc.conf "127.0.0.1:${port[third-kdc]}"
   client dead-kdc.conf 127.0.0.1:1
   client strict-clock.conf "127.0.0.1:${port[kdc]}" 'kdc_timesync = 0'
   kdc 1 "${port[kdc]}"
   kdc 2 "${port[second-kdc]}"
+  kdc 3 "${port[third-kdc]}"
   [[ -e $home/principal ]] || accounts >"$home/accounts.log" 2>&1 || { cat "$home/accounts.log"; exit 1; }
   start_kdc 1
   start_kdc 2
+  start_kdc 3
   apache || return
   local until=$((SECONDS + 60))
   while ((SECONDS < until)); do
     answers && return
-    (($(servers | wc -l) >= 3)) || return
+    (($(servers | wc -l) >= 4)) || return
     sleep 0.05
   done
   return 1
@@ -200,7 +206,7 @@ start() {
 
 answers() {
   local config
-  for config in krb5.conf second-kdc.conf; do
+  for config in {krb5,second-kdc,third-kdc}.conf; do
     KRB5_CONFIG=$home/$config kinit -k -t "$home/seattle.keytab" -c MEMORY: 'SEATTLE$' 2>/dev/null || return
   done
   [[ $(curl -s -o /dev/null -w '%{http_code}' "http://localhost:${port[negotiate]}/owa/") == 401 ]]

@@ -1,33 +1,13 @@
 //! A KDC that takes questions and does not answer: whose ticket is known is served as before.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use cas_proxy::{first_cas::CasProxyLayer, outbound::credentials::Integrated};
 
 use crate::{
     company::{first_cas, first_user, visit},
-    surroundings::{SEATTLE, apache, read},
+    surroundings::{Kdc, SEATTLE, apache},
 };
-
-/// Sends the second KDC a signal; dropped, lets it go on.
-struct SecondKdc;
-
-impl SecondKdc {
-    fn signal(name: &str) {
-        let pid = read("kdc-2.pid");
-        let sent = Command::new("kill").args([name, pid.trim()]).status();
-        assert!(sent.unwrap().success());
-    }
-}
-
-impl Drop for SecondKdc {
-    fn drop(&mut self) {
-        Self::signal("-CONT");
-    }
-}
 
 #[test]
 #[ignore = "needs a Kerberos realm"]
@@ -42,11 +22,11 @@ fn users_of_other_sites_are_served_as_before() {
             let sites: Vec<&str> = sites.iter().map(String::as_str).collect();
             let layer = first_cas(&sites, Integrated::new().ticket_timeout(TICKET_TIMEOUT));
             assert_eq!(visit(&layer, first_user(0)).await.0, 200);
-            let _going_on = SecondKdc;
+            let kdc = Kdc::number(2);
             let (mut calm, mut silent) = (Vec::new(), Vec::new());
             for round in 0..ROUNDS {
                 calm.push(round_of_visits(&layer).await);
-                SecondKdc::signal("-STOP");
+                kdc.stop();
                 let unlucky: Vec<_> = (0..50)
                     .map(|user| {
                         let layer = layer.clone();
@@ -63,7 +43,7 @@ fn users_of_other_sites_are_served_as_before() {
                     assert_eq!(status, 502);
                     assert!(failure.contains("the KDC is silent"), "{failure}");
                 }
-                SecondKdc::signal("-CONT");
+                kdc.go_on();
             }
             println!("figure: a visit with a KDC that answers: {}", told(calm));
             println!("figure: a visit with one that is silent: {}", told(silent));

@@ -108,6 +108,34 @@ pub fn apache(role: &str) -> String {
     format!("http://localhost:{}/owa", port.unwrap())
 }
 
+/// One of the KDCs that tests may stop; dropped, it goes on.
+pub struct Kdc(String);
+
+impl Kdc {
+    pub fn number(number: u32) -> Self {
+        Self(read(&format!("kdc-{number}.pid")))
+    }
+
+    pub fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, self.0.trim()]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Kdc {
+    fn drop(&mut self) {
+        self.go_on();
+    }
+}
+
 /// Reads one of them.
 pub fn read(file: &str) -> String {
     std::fs::read_to_string(home().join(file)).unwrap()
