@@ -9,12 +9,19 @@ use super::{NotVerified, Verdict, VerifiedCaller, VerifyCaller};
 use crate::wire::negotiate::{CHALLENGE, NotKerberos, Offer};
 
 mod acceptor;
+mod members;
 mod principal;
 
-use self::{acceptor::Acceptor, principal::Principal};
+pub use self::members::{MembershipFuture, MembershipLookup};
+use self::{
+    acceptor::{Accepted, Acceptor},
+    members::Members,
+    principal::Principal,
+};
+use crate::csc::Sid;
 
-/// Verifies callers by Integrated Windows authentication: trusts the accounts that are named, and no other of the
-/// domain. Kerberos alone; NTLM is refused wherever it stands.
+/// Verifies callers by Integrated Windows authentication: trusts the accounts that are named, and the members of
+/// groups that are named, and no other of the domain. Kerberos alone; NTLM is refused wherever it stands.
 ///
 /// ```no_run
 /// use cas_proxy::second_cas::{MachineAccounts, SecondCasLayer};
@@ -44,13 +51,17 @@ use self::{acceptor::Acceptor, principal::Principal};
 /// that a token can't be passed on over another connection. Clients that send none are taken all the same, unless
 /// [`require_channel_binding`](Self::require_channel_binding) is set.
 ///
-/// # What is missing
-/// Members of a group can't be trusted by naming the group: each account is to be named.
+/// # Groups
+/// The Kerberos library does not show the groups in a ticket. So a [`MembershipLookup`] is asked about an account that
+/// isn't named, once its ticket is found good: one question for all requests of an account, four accounts at a time,
+/// never longer than five seconds. A member is known for five minutes, anybody else for one, 1,024 accounts at most.
+/// Without an answer the account is refused, whatever was known before. Accounts of other realms are not asked about.
 #[derive(Clone)]
 pub struct MachineAccounts {
     acceptor: Arc<Acceptor>,
     own: [Principal; 2],
     trusted: Vec<Principal>,
+    members: Vec<Arc<Members>>,
     require_channel_binding: bool,
     calls: Arc<Semaphore>,
 }
@@ -67,6 +78,7 @@ impl MachineAccounts {
             acceptor: Arc::new(Acceptor::new(service.as_str())?),
             own: [service, Principal::new(own_account)?],
             trusted: Vec::new(),
+            members: Vec::new(),
             require_channel_binding: false,
             calls: Arc::new(Semaphore::new(CALLS)),
         })
@@ -86,6 +98,20 @@ impl MachineAccounts {
         Ok(self)
     }
 
+    /// Trusts the members of these groups, too, to speak for every user. Only accounts of the realm of the service.
+    ///
+    /// # Errors
+    /// If a group is one that all accounts or all machines are in, such as Domain Computers, or that belongs to no
+    /// domain.
+    pub fn trust_members(
+        mut self,
+        groups: impl IntoIterator<Item = Sid>,
+        lookup: impl MembershipLookup,
+    ) -> Result<Self, NotUsable> {
+        self.members.push(Arc::new(Members::new(groups, lookup)?));
+        Ok(self)
+    }
+
     /// Takes no token that isn't bound to the connection it comes on. The acceptor has to give every request the
     /// [`ChannelBinding`] of its connection, and first CASs have to send bound tokens, which this crate's own does not.
     #[must_use]
@@ -94,11 +120,12 @@ impl MachineAccounts {
         self
     }
 
-    fn judge(
+    /// Judges the token; whether its account is trusted is another question.
+    fn accept(
         &self,
         offer: &Offer,
         binding: Option<&ChannelBinding>,
-    ) -> Result<VerifiedCaller, NotVerified> {
+    ) -> Result<Accepted, NotVerified> {
         let accepted = self
             .acceptor
             .accept(offer.token(), binding.map(ChannelBinding::bytes))
@@ -106,18 +133,34 @@ impl MachineAccounts {
         if self.own.iter().any(|own| own.is(&accepted.client)) {
             return Err(refused("the caller shows this server's own account"));
         }
-        let trusted = self
-            .trusted
-            .iter()
-            .find(|account| account.is(&accepted.client));
-        let Some(trusted) = trusted else {
-            return Err(refused("the caller's account is not among those trusted"));
-        };
         if self.require_channel_binding && !(binding.is_some() && accepted.bound) {
             return Err(refused("the token is not bound to its connection"));
         }
-        let proof = offer.accepted(accepted.reply.as_deref());
-        Ok(VerifiedCaller::vouched_for(trusted.shared()).answered_with(proof))
+        Ok(accepted)
+    }
+
+    /// The name by which an account is trusted.
+    async fn trusted(&self, client: &str) -> Result<Arc<str>, NotVerified> {
+        if let Some(named) = self.trusted.iter().find(|account| account.is(client)) {
+            return Ok(named.shared());
+        }
+        let stranger = || refused("the caller's account is not among those trusted");
+        let account = Principal::new(client).map_err(|_| stranger())?;
+        let [service, _] = &self.own;
+        for members in &self.members {
+            if !account.has_realm_of(service) {
+                return Err(refused("the caller's account is of another realm"));
+            }
+            let is_member = members.include(&account).await.map_err(|error| {
+                refused(format!(
+                    "the directory could not be asked for the groups of the caller's account: {error}"
+                ))
+            })?;
+            if is_member {
+                return Ok(account.in_capitals().shared());
+            }
+        }
+        Err(stranger())
     }
 }
 
@@ -133,12 +176,18 @@ impl VerifyCaller for MachineAccounts {
         // The replay cache is a file.
         Verdict::Later(Box::pin(async move {
             let call = Arc::clone(&this.calls).acquire_owned().await;
-            spawn_blocking(move || {
+            let judge = this.clone();
+            let judging = spawn_blocking(move || {
                 let _call = call;
-                this.judge(&offer, binding.as_ref())
-            })
-            .await
-            .unwrap_or_else(|_| Err(refused("the call of the Kerberos library was abandoned")))
+                let accepted = judge.accept(&offer, binding.as_ref())?;
+                let proof = offer.accepted(accepted.reply.as_deref());
+                Ok((accepted.client, proof))
+            });
+            let (client, proof) = judging.await.unwrap_or_else(|_| {
+                Err(refused("the call of the Kerberos library was abandoned"))
+            })?;
+            let name = this.trusted(&client).await?;
+            Ok(VerifiedCaller::vouched_for(name).answered_with(proof))
         }))
     }
 }
@@ -148,6 +197,7 @@ impl fmt::Debug for MachineAccounts {
         f.debug_struct("MachineAccounts")
             .field("own", &self.own)
             .field("trusted", &self.trusted)
+            .field("members", &self.members)
             .field("require_channel_binding", &self.require_channel_binding)
             .finish_non_exhaustive()
     }

@@ -83,7 +83,9 @@ pub use body::ResponseBody;
 pub use caller::{NotVerified, NotVerifiedKind, Verdict, VerifiedCaller, VerifyCaller};
 pub use layer::SecondCasLayer;
 #[cfg(feature = "negotiate")]
-pub use machine_accounts::{ChannelBinding, MachineAccounts, NotUsable};
+pub use machine_accounts::{
+    ChannelBinding, MachineAccounts, MembershipFuture, MembershipLookup, NotUsable,
+};
 pub use mutual_tls::{ClientCertificates, PeerCertificate};
 pub use proxied::Proxied;
 pub use service::{ResponseFuture, SecondCas};

@@ -49,6 +49,24 @@ impl Principal {
         Arc::clone(&self.text)
     }
 
+    pub(super) fn name_and_realm(&self) -> (&str, &str) {
+        let (name, realm) = self.parts();
+        (name, realm.trim_start_matches('@'))
+    }
+
+    pub(super) fn has_realm_of(&self, other: &Self) -> bool {
+        self.parts().1 == other.parts().1
+    }
+
+    /// The same account in the one case that it is known by.
+    pub(super) fn in_capitals(&self) -> Self {
+        let (name, realm) = self.parts();
+        Self {
+            text: format!("{}{realm}", name.to_ascii_uppercase()).into(),
+            at: self.at,
+        }
+    }
+
     /// The realm with its `@`.
     fn parts(&self) -> (&str, &str) {
         self.text.split_at(self.at)

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use bytes::Bytes;
 use cas_proxy::{
+    csc::Sid,
     second_cas::{ChannelBinding, MachineAccounts, SecondCasLayer},
     wire::negotiate,
 };
@@ -229,6 +230,38 @@ fn a_token_bound_to_another_connection_is_refused() {
                     assert_eq!(answer.status().as_u16(), 242);
                 } else {
                     assert_eq!(all(answer), refused);
+                }
+            }
+        },
+    );
+}
+
+//= src/docs/protocol.md#login-caller
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn a_member_of_a_named_group_is_trusted_and_the_same_refusal_meets_all_others() {
+    SEATTLE.run(
+        "incoming::a_member_of_a_named_group_is_trusted_and_the_same_refusal_meets_all_others",
+        || async {
+            let group = |rid: u32| Sid::from_parts(5, &[21, 1, 2, 3, rid]).unwrap();
+            // SEATTLE$ is in the groups that the directory says, unless it can't be asked.
+            let serving = |said: Option<u32>| {
+                let lookup = move |account: String, realm: String| async move {
+                    assert_eq!((&*account, &*realm), ("SEATTLE$", "FOURTHCOFFEE.TEST"));
+                    let said = said.ok_or("it is down")?;
+                    Ok(vec![group(515), group(said)])
+                };
+                let callers = MachineAccounts::serving(SERVICE, DALLAS).unwrap();
+                let callers = callers.trust_members([group(1200)], lookup).unwrap();
+                SecondCasLayer::new(callers).version(EXCHANGE_2007.parse().unwrap())
+            };
+            let refused = refusal(&serving(None)).await;
+            for (said, taken) in [(Some(1200), true), (Some(1201), false), (None, false)] {
+                let answer = ping(&serving(said), &[token(SERVICE, None)], None).await;
+                if taken {
+                    assert_eq!(answer.status().as_u16(), 242);
+                } else {
+                    assert_eq!(all(answer), refused, "{said:?}");
                 }
             }
         },
