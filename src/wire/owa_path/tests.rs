@@ -182,6 +182,11 @@ fn paths_that_mean_two_things_are_refused() {
                 "/owa/%3Bx/auth/logon.aspx",
                 "/owa/%20/8.1.240.5/x",
                 "/owa/x/%253Ax/languageselection.aspx",
+                "/owa/%20/auth/logon.aspx",
+                "/owa/:/8.1.240.5/x.gif",
+                "/owa/%23%40contoso.com/",
+                "/owa/;/anna@contoso.com/",
+                "/owa/anna@contoso.com/;/languageselection.aspx",
             ],
         ),
     ];
@@ -204,6 +209,8 @@ fn other_bytes_are_left_alone() {
             "/exchange/anna/Inbox/_xF8FF_;x.EML",
             "/exchange/anna/%23x/%3Fx.EML",
             "/owa/x/y/%23z",
+            "/exchange/anna/Inbox/%23123%20ticket.EML",
+            "/owa/x/y/;z",
             "/exchange/anna/..x/x../.x",
             "/owa/x%252525",
             "/owa/%25252e%25252e/",
@@ -383,6 +390,7 @@ fn a_segment_with_an_at_sign_names_the_mailbox() {
     }
     for path in [
         "/owa/anna%2540contoso.com/",
+        "/owa/;x/anna@contoso.com/",
         "/owa/anna@contoso.com;x/",
         "/owa/anna@contoso.com:x/",
         "/owa/anna%40contoso.com./",
@@ -652,6 +660,32 @@ proptest! {
                     let user = names.get(1).filter(|user| names[0] == "owa" && user.contains('@'));
                     let explicit = verdict.explicit_logon().map(|address| address.to_string().to_ascii_lowercase());
                     prop_assert_eq!(explicit.as_ref(), user, "{}", path);
+                }
+            }
+        }
+    }
+
+    /// Most servers cut nothing from a name. What they find is what those find who do.
+    #[test]
+    //= src/docs/protocol.md#static-local
+    //= src/docs/protocol.md#decide-explicit-logon
+    fn a_literal_server_sees_the_same_places(path in tricky_path()) {
+        if let Ok(uri) = path.parse::<Uri>() {
+            if let Ok(verdict) = classify(&Scope::default(), &uri) {
+                for times in 0..=2 {
+                    let form = (0..times).fold(uri.path().to_owned(), |form, _| decoded(&form)).to_ascii_lowercase();
+                    let names: Vec<_> = form.split('/').filter(|name| !name.is_empty()).collect();
+                    let at = |place: usize| names.get(place).copied().unwrap_or_default();
+                    if verdict.kind() == Kind::StaticLocal {
+                        let is_version = at(1).split('.').all(|number| number.parse::<u64>().is_ok());
+                        let is_language = [at(1), at(2)].contains(&"languageselection.aspx");
+                        prop_assert!(at(1) == "auth" || is_version || is_language, "{}", path);
+                    }
+                    if times > 0 && at(0) == "owa" {
+                        let explicit = verdict.explicit_logon().map(|address| address.to_string().to_ascii_lowercase());
+                        let user = Some(at(1)).filter(|user| user.contains('@')).map(str::to_owned);
+                        prop_assert_eq!(explicit, user, "{}", path);
+                    }
                 }
             }
         }

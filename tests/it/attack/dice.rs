@@ -45,6 +45,9 @@ pub fn connection(dice: &mut Dice) -> Vec<u8> {
     }
     if dice.one_in(5) {
         for _ in 0..=dice.below(3) {
+            if bytes.is_empty() {
+                break;
+            }
             let at = dice.below(bytes.len());
             match dice.below(4) {
                 0 => bytes[at] ^= 1 << dice.below(8),

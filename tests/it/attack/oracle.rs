@@ -39,19 +39,28 @@ fn check_identity(arrived: &Arrived, signed_in: &[u32]) {
 
 /// Names of fields and cookies that speak of identity, in whatever spelling.
 fn claims(fields: &HeaderMap) -> Vec<String> {
-    let names = fields.keys().map(|name| name.as_str().as_bytes().to_vec());
+    let names = fields.keys().map(|name| name.as_str().as_bytes());
     let cookies = fields.get_all("cookie").iter().flat_map(|line| {
         let pairs = line.as_bytes().split(|byte| b";,".contains(byte));
-        pairs.map(|pair| pair.split(|&byte| byte == b'=').next().unwrap().to_vec())
+        let names = pairs.map(|pair| pair.split(|&byte| byte == b'=').next().unwrap());
+        // In quotes or not.
+        names.map(|name| {
+            name.trim_ascii()
+                .strip_prefix(b"\"")
+                .unwrap_or(name.trim_ascii())
+        })
     });
     names
         .chain(cookies)
         .map(|name| {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric();
-            let name: Vec<u8> = decode(&name).into_iter().filter(plain).collect();
-            String::from_utf8(name).unwrap().to_ascii_lowercase()
+            let letter = |&byte: &u8| match byte.to_ascii_lowercase() {
+                letter @ (b'a'..=b'z' | b'0'..=b'9') => char::from(letter),
+                // Whoever makes variables of names makes one sign of all.
+                _ => '-',
+            };
+            decode(name).iter().map(letter).collect()
         })
-        .filter(|name| FAMILY.iter().any(|family| name.starts_with(family)))
+        .filter(|name: &String| FAMILY.iter().any(|family| name.starts_with(family)))
         .collect()
 }
 
@@ -188,13 +197,13 @@ fn is_token(byte: u8) -> bool {
 }
 
 const FAMILY: [&str; 9] = [
-    "xowaproxy",
-    "xowaexplicitlogonuser",
-    "xlogontype",
+    "x-owa-proxy",
+    "x-owa-explicitlogonuser",
+    "x-logontype",
     "msexch",
-    "xeas",
-    "xcommonaccesstoken",
-    "xrpscat",
-    "xberesource",
-    "xanonresource",
+    "x-eas",
+    "x-commonaccesstoken",
+    "x-rps-cat",
+    "x-beresource",
+    "x-anonresource",
 ];

@@ -18,7 +18,7 @@ fn made_up_requests_lead_nowhere_else_and_make_nobody_someone_else() {
         Ok(seed) => seed.parse().expect("CAS_PROXY_SEED is a number"),
         Err(_) => 20_070_910,
     };
-    let attacks = attacks(1500);
+    let attacks = attacks(10_000);
     let (mut here, mut there, mut sent) = (0, 0, 0);
     run(async {
         let chain = Chain::new();
