@@ -117,8 +117,11 @@ fn write_signature(mac: &[u8]) -> Result<HeaderValue, SignatureError> {
         *end = b':';
     }
     let length = LABEL_AND_EQUALS.len() + 1 + encoded + 1;
-    HeaderValue::from_bytes(text.get(..length).unwrap_or_default())
-        .map_err(|_| SignatureError::Malformed)
+    let mut value = HeaderValue::from_bytes(text.get(..length).unwrap_or_default())
+        .map_err(|_| SignatureError::Malformed)?;
+    // For this one request: neither for `Debug` nor for HTTP/2's compression tables.
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn put_decimal(field: &mut BytesMut, mut value: u64) {
