@@ -47,13 +47,16 @@ use crate::{
 ///
 /// # Clocks
 /// The wall clocks of two CASs may be 30 seconds apart. A caller whose clock is ahead is believed, so for as long as
-/// it is ahead, a request captured right before a restart can be repeated after it.
+/// it is ahead, and within the very second of the start, a request captured right before a restart can be repeated after
+/// it. [`wait_after_start`](Self::wait_after_start) shuts that as well, at a price.
 pub struct SharedKeys {
     own: Vec<OwnAuthority>,
     accepted: Vec<Accepted>,
     refused: Vec<Box<str>>,
     clock: Clock,
     started: u64,
+    /// Seconds after the start that count as before it.
+    wait: u64,
 }
 
 struct Accepted {
@@ -108,6 +111,7 @@ impl SharedKeys {
             accepted: Vec::new(),
             refused: Vec::new(),
             started: clock(),
+            wait: 0,
             clock,
         })
     }
@@ -133,6 +137,15 @@ impl SharedKeys {
     #[must_use]
     pub fn refuse_own(mut self, key_id: impl Into<String>) -> Self {
         self.refused.push(key_id.into().into());
+        self
+    }
+
+    /// For so many seconds after its start, a server tells every caller to come again (503): 31 and more leave nothing
+    /// that was signed before a restart to be repeated after it, whatever the caller's clock, and make a restart that
+    /// much longer. None by default; good where each site has several second CASs, to which callers turn meanwhile.
+    #[must_use]
+    pub fn wait_after_start(mut self, seconds: u64) -> Self {
+        self.wait = seconds;
         self
     }
 
@@ -177,7 +190,7 @@ impl SharedKeys {
         presented: &Presented<'_>,
         now: u64,
     ) -> Result<(), NotVerified> {
-        if presented.created() < self.started {
+        if presented.created() < self.started.saturating_add(self.wait) {
             return Err(NotVerified::unavailable(
                 "signature was made before this server started",
             ));
@@ -338,6 +351,42 @@ mod tests {
         check(&keys, &request(&key("chicago"), 1, START - 1), UNAVAILABLE);
         let forger = SharedKey::new("chicago", &[0; 32]).unwrap();
         check(&keys, &request(&forger, 1, START - 1), REFUSED);
+    }
+
+    /// Every skew that is allowed, every moment of capture, every moment of repeating.
+    #[test]
+    fn after_a_wait_nothing_captured_before_a_restart_can_be_repeated() {
+        let now = Arc::new(AtomicU64::new(START));
+        let keys = |at: u64, wait: u64| {
+            let clock = Arc::clone(&now);
+            now.store(at, Ordering::Relaxed);
+            SharedKeys::for_authorities([HOST])
+                .unwrap()
+                .accept(key("chicago"))
+                .wait_after_start(wait)
+                .clock(move || clock.load(Ordering::Relaxed))
+        };
+        let mut without = 0;
+        for ahead in 0..=MAX_SKEW_SECONDS {
+            let parts = request(&key("chicago"), 1, START + ahead);
+            check(&keys(START, 0), &parts, Ok("chicago"));
+            // In the same second, or later.
+            for restart in [START, START + 1, START + 20] {
+                for repeated in [restart, restart + 40] {
+                    let (open, waiting) = (keys(restart, 0), keys(restart, MAX_SKEW_SECONDS + 1));
+                    now.store(repeated, Ordering::Relaxed);
+                    without += u32::from(open.check(&parts).is_ok());
+                    let repeated = waiting.check(&parts);
+                    assert!(repeated.is_err(), "{ahead} {restart}");
+                }
+            }
+        }
+        // Otherwise nothing was shown.
+        assert!(without > 0);
+        let waited = keys(START, MAX_SKEW_SECONDS + 1);
+        let later = START + MAX_SKEW_SECONDS + 1;
+        now.store(later, Ordering::Relaxed);
+        check(&waited, &request(&key("chicago"), 2, later), Ok("chicago"));
     }
 
     #[test]
