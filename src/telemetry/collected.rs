@@ -2,10 +2,26 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, Once, OnceLock},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
+
+/// Set in the environment, everything goes to standard error.
+pub const ALL: &str = "CAS_PROXY_LOG_ALL";
+
+/// Logs all there is, from now on and on every thread, if the environment asks for it.
+pub fn log_all_if_asked() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if std::env::var_os(ALL).is_some() {
+            let all = tracing_subscriber::fmt().with_ansi(false);
+            all.with_max_level(tracing::Level::TRACE)
+                .with_writer(io::stderr)
+                .init();
+        }
+    });
+}
 
 #[derive(Clone, Default)]
 pub struct Logs(Arc<Mutex<Vec<u8>>>);
@@ -53,6 +69,9 @@ impl Logs {
 
 impl io::Write for Logs {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if std::env::var_os(ALL).is_some() {
+            io::Write::write_all(&mut io::stderr(), bytes)?;
+        }
         io::Write::write(&mut *self.0.lock().unwrap(), bytes)
     }
 

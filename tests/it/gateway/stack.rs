@@ -312,6 +312,7 @@ async fn a_user_of_another_cas_is_not_asked_for_a_password() {
     let service = second_cas.layer(unless_proxied(sign_in()).layer(mailbox()));
     let proxied = |method: Method, target: &str| {
         request(method, target)
+            .header("host", "dallas")
             .header(AUTHORIZATION, basic("seattle", "lab"))
             .header("x-owa-proxyuri", "https://mail.fourthcoffee.com/owa")
             .header("x-owa-proxyversion", "8.3.83.6")
@@ -342,6 +343,7 @@ async fn a_user_of_another_cas_is_not_asked_for_a_password() {
     assert_eq!(body, line);
 
     let direct = request(Method::GET, "/owa/")
+        .header("host", "dallas")
         .body(Full::<Bytes>::default())
         .unwrap();
     assert_eq!(status(direct).await, 401);

@@ -17,6 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use cas_proxy::{
+    csc::ClientSecurityContext,
     first_cas::CasProxyLayer,
     outbound::{Outbound, OutboundBody, OutboundService},
 };
@@ -25,6 +26,12 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 
 pub use company::*;
+
+/// A user of the company, by the last part of the SID. Nearly every test begins with one.
+pub fn user(rid: u32) -> ClientSecurityContext {
+    logs::log_all_if_asked();
+    company::user(rid)
+}
 
 /// A request as the second hop saw it.
 #[derive(Clone, Debug)]

@@ -131,7 +131,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Hop<T> {
     }
 
     pub async fn answer(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
+        self.try_answer(text).await.unwrap();
+    }
+
+    /// The same, of any bytes, where the other side may have hung up.
+    pub async fn try_answer(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
     }
 
     /// Bytes already here and not read; then waits for the other side to close.
