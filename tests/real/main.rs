@@ -10,6 +10,7 @@
 )]
 
 mod active_directory;
+mod browser;
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 #[path = "../../src/telemetry/collected.rs"]
 mod logs;
