@@ -81,8 +81,8 @@
 //! | 1 | Where are things? | [`directory`] |
 //! | 0 | Who is the user? | [`csc`] |
 //!
-//! Prose: [`docs::deploying`] on what goes where in a real server, [`docs::kerberos`] on Kerberos between CASs, and
-//! [`docs::protocol`] on what the two say, one requirement at a time.
+//! Prose: [`docs::deploying`] on what goes where in a real server, [`docs::kerberos`] on Kerberos between CASs,
+//! [`docs::protocol`] on what the two say, one requirement at a time, and [`docs::security`] on who is trusted with what.
 //!
 //! # Features
 //!
@@ -149,6 +149,9 @@ pub mod docs {
 
     #[doc = include_str!("docs/protocol.md")]
     pub mod protocol {}
+
+    #[doc = include_str!("docs/security.md")]
+    pub mod security {}
 }
 
 /// The README's example, so that it keeps compiling.
