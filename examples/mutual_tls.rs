@@ -1,7 +1,7 @@
 //! Two CASs that know each other by their certificates: no secret is shared, and none is sent.
 //!
 //! ```sh
-//! cargo run --example mutual_tls --features rustls
+//! cargo run --example mutual_tls
 //! ```
 //!
 //! Both run in this process, on loopback, with certificates made on the spot. Several servers try to be the first CAS;

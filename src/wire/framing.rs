@@ -129,7 +129,12 @@ fn is_host(text: &str) -> bool {
     };
     let is_port = match rest {
         [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [b':'] => true,
+        // `parse` alone would let a sign pass.
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
         _ => false,
     };
     !host.is_empty() && is_port
@@ -293,6 +298,7 @@ mod tests {
             "mail.contoso.com.",
             "10.0.0.1",
             "mail:443",
+            "mail:65535",
             "mail:",
             "[2001:db8::1]",
             "a_b",
@@ -300,8 +306,9 @@ mod tests {
             assert!(is_host(host), "{host}");
         }
         for host in [
-            "", ":443", "a b", "a/b", "a@b", "a,b", "a:b", "a:80:80", "a:123456", "[::1", "[::1]x",
-            "[]", "a\"b", "a%2e", "<a>", "ä", "a?b", "a#b", "a\\b", "http://a", "::1",
+            "", ":443", "a b", "a/b", "a@b", "a,b", "a:b", "a:80:80", "a:123456", "a:65536",
+            "a:+80", "[::1", "[::1]x", "[]", "a\"b", "a%2e", "<a>", "ä", "a?b", "a#b", "a\\b",
+            "http://a", "::1",
         ] {
             assert!(!is_host(host), "{host}");
         }

@@ -9,3 +9,4 @@ mod identity;
 mod internal;
 mod oracle;
 mod random;
+mod routes;
