@@ -1,5 +1,11 @@
 //! Bodies of a proxy login made to hurt whoever reads them: each ends in 400 or 413, and costs memory in proportion to
 //! its bytes. Counted in a binary of its own, where nothing else allocates.
+#![cfg(test)]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that fails may panic"
+)]
 
 use std::{
     convert::Infallible,
