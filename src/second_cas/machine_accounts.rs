@@ -6,7 +6,7 @@ use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{NotVerified, Verdict, VerifiedCaller, VerifyCaller};
-use crate::wire::negotiate::{CHALLENGE, NotKerberos, Offer};
+use crate::wire::negotiate::{self, CHALLENGE, NotKerberos, Offer};
 
 mod acceptor;
 mod members;
@@ -214,6 +214,23 @@ impl ChannelBinding {
     #[must_use]
     pub fn tls_server_end_point(certificate_hash: &[u8]) -> Self {
         Self([b"tls-server-end-point:", certificate_hash].concat().into())
+    }
+
+    /// From that certificate, in DER. `None` if it is none, or signed in a way for which no binding is defined: by
+    /// Ed25519, for one. Work for the start of a program, not for each connection.
+    ///
+    /// ```no_run
+    /// # fn certificate() -> Vec<u8> { Vec::new() }
+    /// use cas_proxy::second_cas::ChannelBinding;
+    ///
+    /// let binding = ChannelBinding::of_certificate(&certificate()).expect("a certificate with a hash");
+    /// // And in the accept loop, for each request of a connection with this certificate:
+    /// # let mut request = http::Request::new(());
+    /// request.extensions_mut().insert(binding.clone());
+    /// ```
+    #[must_use]
+    pub fn of_certificate(certificate: &[u8]) -> Option<Self> {
+        negotiate::tls_server_end_point(certificate).map(|binding| Self(binding.into()))
     }
 
     fn bytes(&self) -> &[u8] {

@@ -10,7 +10,12 @@ use http::{HeaderMap, HeaderValue, header::WWW_AUTHENTICATE};
 
 use self::der::Reader;
 
+#[cfg(feature = "negotiate")]
+mod channel_binding;
 mod der;
+
+#[cfg(feature = "negotiate")]
+pub use self::channel_binding::tls_server_end_point;
 
 /// What a server says that wants this scheme.
 pub const CHALLENGE: HeaderValue = HeaderValue::from_static("Negotiate");

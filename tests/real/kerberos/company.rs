@@ -24,11 +24,12 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{self, EXCHANGE_2007, get, here, mailbox, name, site};
+use crate::{
+    support::{self, EXCHANGE_2007, get, here, mailbox, name, site},
+    surroundings::account,
+};
 
 pub const SERVICE: &str = "HTTP/localhost@FOURTHCOFFEE.TEST";
-pub const SEATTLE: &str = "SEATTLE$@FOURTHCOFFEE.TEST";
-pub const DALLAS: &str = "DALLAS$@FOURTHCOFFEE.TEST";
 
 /// Our account, with time enough on the busiest machine: a test that waits so long has found a hang.
 pub fn patient() -> Integrated {
@@ -100,8 +101,9 @@ pub async fn visit_at(
 
 /// A second CAS of ours in Dallas that trusts Seattle.
 pub fn second_cas() -> SecondCasLayer {
-    let callers = MachineAccounts::serving(SERVICE, DALLAS).unwrap();
-    SecondCasLayer::new(callers.trust(SEATTLE).unwrap()).version(EXCHANGE_2007.parse().unwrap())
+    let callers = MachineAccounts::serving(SERVICE, &account("dallas")).unwrap();
+    SecondCasLayer::new(callers.trust(&account("seattle")).unwrap())
+        .version(EXCHANGE_2007.parse().unwrap())
 }
 
 /// Listens for as long as the process lives; the InternalURL. `change` may falsify the head of each answer.

@@ -1,6 +1,6 @@
 //! Our second CAS: curl as a first CAS, and tokens it must not take.
 
-use std::process::Command;
+use std::{net::SocketAddr, process::Command, sync::Arc};
 
 use bytes::Bytes;
 use cas_proxy::{
@@ -10,18 +10,33 @@ use cas_proxy::{
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
 use libgssapi::{
     context::{ClientCtx, CtxFlags},
     credential::{Cred, CredUsage},
     name::Name,
     oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL, OidSet},
 };
+use sha2::{Digest, Sha256};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{
+    TlsAcceptor, TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore, ServerConfig,
+        pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    },
+};
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
-    company::{DALLAS, SEATTLE as SEATTLE_ACCOUNT, SERVICE, listen, second_cas},
+    company::{SERVICE, listen, second_cas},
     support::EXCHANGE_2007,
-    surroundings::{SEATTLE, Surroundings},
+    surroundings::{SAMBA, SEATTLE, Surroundings, account},
 };
 
 /// Asks our second CAS for a ping with curl, as the account of these surroundings; status and head.
@@ -77,6 +92,21 @@ fn without_date(head: &str) -> Vec<&str> {
 #[ignore = "needs a Kerberos realm"]
 fn curl_as_the_first_cas_is_answered() {
     curl_gets("curl_as_the_first_cas_is_answered", SEATTLE, 242);
+}
+
+//= src/docs/protocol.md#login-caller
+#[test]
+#[ignore = "needs a Kerberos realm of samba"]
+fn curl_as_the_first_cas_is_answered_with_a_ticket_of_active_directory() {
+    let test = "curl_as_the_first_cas_is_answered_with_a_ticket_of_active_directory";
+    curl_gets(test, SAMBA, 242);
+}
+
+#[test]
+#[ignore = "needs a Kerberos realm of samba"]
+fn curl_as_the_second_cas_itself_is_told_nothing_by_active_directory_either() {
+    let test = "curl_as_the_second_cas_itself_is_told_nothing_by_active_directory_either";
+    curl_gets(test, SAMBA.client_keytab("dallas.keytab"), 401);
 }
 
 #[test]
@@ -207,9 +237,9 @@ fn a_token_bound_to_another_connection_is_refused() {
                 )
             };
             let callers = || {
-                MachineAccounts::serving(SERVICE, DALLAS)
+                MachineAccounts::serving(SERVICE, &account("dallas"))
                     .unwrap()
-                    .trust(SEATTLE_ACCOUNT)
+                    .trust(&account("seattle"))
                     .unwrap()
             };
             let lenient = second_cas();
@@ -251,7 +281,7 @@ fn a_member_of_a_named_group_is_trusted_and_the_same_refusal_meets_all_others() 
                     let said = said.ok_or("it is down")?;
                     Ok(vec![group(515), group(said)])
                 };
-                let callers = MachineAccounts::serving(SERVICE, DALLAS).unwrap();
+                let callers = MachineAccounts::serving(SERVICE, &account("dallas")).unwrap();
                 let callers = callers.trust_members([group(1200)], lookup).unwrap();
                 SecondCasLayer::new(callers).version(EXCHANGE_2007.parse().unwrap())
             };
@@ -268,6 +298,90 @@ fn a_member_of_a_named_group_is_trusted_and_the_same_refusal_meets_all_others() 
     );
 }
 
+/// A second CAS with a certificate of its own that takes bound tokens alone; its address and the certificate.
+async fn listen_with_tls(layer: SecondCasLayer) -> (SocketAddr, CertificateDer<'static>) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = own.cert.der().clone();
+    let binding = ChannelBinding::of_certificate(&certificate).unwrap();
+    let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key.into());
+    let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = layer.layer(service_fn(|_| async {
+        Err::<Response<Full<Bytes>>, _>(std::io::Error::other("not reached"))
+    }));
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let stream = acceptor.accept(stream).await.unwrap();
+            let (service, binding) = (service.clone(), binding.clone());
+            let service = service.map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(binding.clone());
+                request
+            });
+            let served = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+                .await;
+            served.unwrap();
+        }
+    });
+    (address, certificate)
+}
+
+/// A ping with this `Authorization` over TLS of its own; the status.
+async fn ping_over_tls(server: &(SocketAddr, CertificateDer<'static>), shown: HeaderValue) -> u16 {
+    let (address, certificate) = server;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect("localhost".try_into().unwrap(), stream)
+        .await
+        .unwrap();
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("/owa/ping.owa")
+        .header(header::HOST, "localhost")
+        .header(header::AUTHORIZATION, shown)
+        .body(Full::<Bytes>::default());
+    let answer = sender.send_request(request.unwrap()).await.unwrap();
+    answer.status().as_u16()
+}
+
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn a_token_serves_on_tls_with_the_server_it_was_made_for_alone() {
+    SEATTLE.run(
+        "incoming::a_token_serves_on_tls_with_the_server_it_was_made_for_alone",
+        || async {
+            let strict = || {
+                let callers = MachineAccounts::serving(SERVICE, &account("dallas")).unwrap();
+                let callers = callers.trust(&account("seattle")).unwrap();
+                SecondCasLayer::new(callers.require_channel_binding())
+                    .version(EXCHANGE_2007.parse().unwrap())
+            };
+            // Both have the key of the service, and a certificate that the client trusts.
+            let meant = listen_with_tls(strict()).await;
+            let in_between = listen_with_tls(strict()).await;
+            let bound = || {
+                let hash = Sha256::digest(&meant.1);
+                let binding = [b"tls-server-end-point:".as_slice(), &hash].concat();
+                token(SERVICE, Some(&binding))
+            };
+            assert_eq!(ping_over_tls(&meant, bound()).await, 242);
+            assert_eq!(ping_over_tls(&in_between, bound()).await, 401);
+            assert_eq!(ping_over_tls(&meant, token(SERVICE, None)).await, 401);
+        },
+    );
+}
+
 #[test]
 #[ignore = "needs a Kerberos realm"]
 fn what_can_not_work_is_found_when_it_is_set_up() {
@@ -279,13 +393,13 @@ fn what_can_not_work_is_found_when_it_is_set_up() {
                     Result::<_, cas_proxy::second_cas::NotUsable>::unwrap_err(made).to_string();
                 assert!(said.contains(words), "{said}");
             };
-            let good = || MachineAccounts::serving(SERVICE, DALLAS).unwrap();
+            let good = || MachineAccounts::serving(SERVICE, &account("dallas")).unwrap();
             check(
-                MachineAccounts::serving("HTTP/nowhere@FOURTHCOFFEE.TEST", DALLAS),
+                MachineAccounts::serving("HTTP/nowhere@FOURTHCOFFEE.TEST", &account("dallas")),
                 "no key for HTTP/nowhere",
             );
             check(
-                MachineAccounts::serving("HTTP/localhost", DALLAS),
+                MachineAccounts::serving("HTTP/localhost", &account("dallas")),
                 "ACCOUNT@REALM",
             );
             check(good().trust("SEATTLE$"), "ACCOUNT@REALM");

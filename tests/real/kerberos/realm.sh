@@ -2,16 +2,22 @@
 # A Kerberos realm for the tests, on loopback alone: three KDCs over one database, the keytabs of a first CAS (seattle),
 # a second CAS (dallas) and a stranger, and Apache in four roles of a second CAS.
 #
-#   realm.sh up      makes it from nothing below the temporary directory, and starts it
-#   realm.sh down    stops it, and whatever an earlier one left running
+#   realm.sh up [samba]      makes it from nothing below the temporary directory, and starts it
+#   realm.sh down [samba]    stops it, and whatever an earlier one left running
+#
+# With `samba`, the KDC is the domain controller that tests/real/active_directory/samba.sh has started, and the CASs are
+# those of its organization; only Apache is started here.
 #
 # Its ports are the first seven in a row that nobody else has; the file `ports` tells which. Tests may stop the second and the third KDC.
 set -euo pipefail
-home=${TMPDIR:-/tmp}/cas-proxy-kerberos
+home=${TMPDIR:-/tmp}/cas-proxy-kerberos${2:+-$2}
+made_by=${2:-mit}
+directory=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)/target/real/active_directory
 realm=FOURTHCOFFEE.TEST
 # Apache: with Kerberos, with NTLM alone, with Basic alone, and with 401 without a word.
 roles=(kdc second-kdc third-kdc negotiate ntlm basic mute)
 declare -A port
+kdcs=()
 export PATH=$PATH:/usr/sbin
 export KRB5_CONFIG=$home/krb5.conf
 
@@ -182,6 +188,22 @@ start() {
     port[${roles[at]}]=$(($1 + at))
     echo "${roles[at]} $(($1 + at))"
   done >"$home/ports"
+  case $made_by in
+    mit) mit ;;
+    samba) samba ;;
+  esac
+  apache || return
+  local until=$((SECONDS + 60))
+  while ((SECONDS < until)); do
+    answers && return
+    (($(servers | wc -l) >= $(wc -w <<<"${kdcs[*]}") + 1)) || return
+    sleep 0.05
+  done
+  return 1
+}
+
+mit() {
+  kdcs=(krb5 second-kdc third-kdc)
   client krb5.conf "127.0.0.1:${port[kdc]}"
   client second-kdc.conf "127.0.0.1:${port[second-kdc]}"
   client third-kdc.conf "127.0.0.1:${port[third-kdc]}"
@@ -191,23 +213,27 @@ start() {
   kdc 2 "${port[second-kdc]}"
   kdc 3 "${port[third-kdc]}"
   [[ -e $home/principal ]] || accounts >"$home/accounts.log" 2>&1 || { cat "$home/accounts.log"; exit 1; }
+  echo 'seattle SEATTLE$' >"$home/names"
+  echo 'dallas DALLAS$' >>"$home/names"
   start_kdc 1
   start_kdc 2
   start_kdc 3
-  apache || return
-  local until=$((SECONDS + 60))
-  while ((SECONDS < until)); do
-    answers && return
-    (($(servers | wc -l) >= 4)) || return
-    sleep 0.05
-  done
-  return 1
+}
+
+samba() {
+  kdcs=()
+  client krb5.conf 127.0.88.1
+  echo 'seattle SEA-CAS-01$' >"$home/names"
+  echo 'dallas DAL-CAS-01$' >>"$home/names"
+  cp "$directory/keytabs/sea-cas-01.keytab" "$home/seattle.keytab"
+  cp "$directory/keytabs/dal-cas-01.keytab" "$home/dallas.keytab"
 }
 
 answers() {
-  local config
-  for config in {krb5,second-kdc,third-kdc}.conf; do
-    KRB5_CONFIG=$home/$config kinit -k -t "$home/seattle.keytab" -c MEMORY: 'SEATTLE$' 2>/dev/null || return
+  local config account
+  account=$(sed -n 's/^seattle //p' "$home/names")
+  for config in krb5 "${kdcs[@]}"; do
+    KRB5_CONFIG=$home/$config.conf kinit -k -t "$home/seattle.keytab" -c MEMORY: "$account" 2>/dev/null || return
   done
   [[ $(curl -s -o /dev/null -w '%{http_code}' "http://localhost:${port[negotiate]}/owa/") == 401 ]]
 }
@@ -239,5 +265,5 @@ down() {
 
 case ${1:-} in
   up | down) "$1" ;;
-  *) sed -n '2,8p' "${BASH_SOURCE[0]}"; exit 2 ;;
+  *) sed -n '2,11p' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

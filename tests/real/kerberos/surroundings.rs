@@ -5,6 +5,7 @@ use std::{env, path::PathBuf, process::Command};
 /// What a process finds around it.
 #[derive(Clone, Copy)]
 pub struct Surroundings {
+    realm: &'static str,
     config: &'static str,
     client_keytab: &'static str,
     clock: Option<&'static str>,
@@ -12,9 +13,16 @@ pub struct Surroundings {
 
 /// The first CAS, with everything in order.
 pub const SEATTLE: Surroundings = Surroundings {
+    realm: "cas-proxy-kerberos",
     config: "krb5.conf",
     client_keytab: "seattle.keytab",
     clock: None,
+};
+
+/// The same, where Active Directory is the KDC.
+pub const SAMBA: Surroundings = Surroundings {
+    realm: "cas-proxy-kerberos-samba",
+    ..SEATTLE
 };
 
 impl Surroundings {
@@ -45,9 +53,10 @@ impl Surroundings {
                 .build();
             return runtime.unwrap().block_on(body());
         }
+        let home = env::temp_dir().join(self.realm);
         assert!(
-            home().join("krb5.conf").exists(),
-            "run tests/real/kerberos/realm.sh up"
+            home.join("krb5.conf").exists(),
+            "run tests/real/kerberos/realm.sh up [samba]"
         );
         let program = env::current_exe().unwrap();
         let mut command = match self.clock {
@@ -61,19 +70,19 @@ impl Surroundings {
                 faked
             }
         };
-        let file = |name: &str| format!("FILE:{}", home().join(name).display());
+        let file = |name: &str| format!("FILE:{}", home.join(name).display());
         let own = test.replace("::", "-");
-        let _ = std::fs::remove_file(home().join(tickets(test)));
+        let _ = std::fs::remove_file(home.join(tickets(test)));
         let output = command
             .args([test, "--exact", "--ignored", "--nocapture"])
-            .env(INSIDE, "1")
-            .env("KRB5_CONFIG", home().join(self.config))
+            .env(INSIDE, &home)
+            .env("KRB5_CONFIG", home.join(self.config))
             .env("KRB5_CLIENT_KTNAME", file(self.client_keytab))
             .env("KRB5_KTNAME", file("dallas.keytab"))
             .env("KRB5CCNAME", file(&tickets(test)))
             .env(
                 "KRB5RCACHENAME",
-                format!("file2:{}", home().join(own + ".rcache").display()),
+                format!("file2:{}", home.join(own + ".rcache").display()),
             )
             .output()
             .unwrap();
@@ -96,16 +105,26 @@ pub fn tickets(test: &str) -> String {
 
 /// Where the realm keeps its files.
 pub fn home() -> PathBuf {
-    env::temp_dir().join("cas-proxy-kerberos")
+    env::var_os(INSIDE).unwrap().into()
+}
+
+/// The account of a server.
+pub fn account(server: &str) -> String {
+    format!("{}@FOURTHCOFFEE.TEST", entry("names", server))
+}
+
+/// What a file says of something.
+fn entry(file: &str, of: &str) -> String {
+    let text = read(file);
+    let entry = text
+        .lines()
+        .find_map(|line| line.strip_prefix(of)?.strip_prefix(' '));
+    entry.unwrap().to_owned()
 }
 
 /// The `/owa` of Apache in one of its roles.
 pub fn apache(role: &str) -> String {
-    let ports = read("ports");
-    let port = ports
-        .lines()
-        .find_map(|line| line.strip_prefix(role)?.strip_prefix(' '));
-    format!("http://localhost:{}/owa", port.unwrap())
+    format!("http://localhost:{}/owa", entry("ports", role))
 }
 
 /// One of the KDCs that tests may stop; dropped, it goes on.
