@@ -69,8 +69,6 @@
 //! versions `msExchHomeServerName` decides. An Exchange 2003 back-end is reached by `http`, as its front-ends did.
 
 mod builder;
-#[cfg(feature = "negotiate")]
-mod channel_binding;
 mod connection;
 mod controller;
 pub mod danger;

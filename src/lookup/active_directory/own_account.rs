@@ -17,10 +17,12 @@ use tokio_rustls::{
     rustls::{ClientConfig, pki_types::ServerName},
 };
 
-use crate::kerberos::{TicketError, Tickets};
+use crate::{
+    kerberos::{TicketError, Tickets},
+    wire::negotiate,
+};
 
 use super::{
-    channel_binding::server_end_point,
     connection::Driver,
     controller::Controller,
     error::{DirectoryError, DirectoryErrorKind},
@@ -71,7 +73,8 @@ impl OwnAccount {
         let certificates = stream.get_ref().1.peer_certificates();
         let binding = certificates
             .and_then(|certificates| certificates.first())
-            .and_then(|certificate| server_end_point(certificate));
+            .and_then(|certificate| negotiate::tls_server_end_point(certificate))
+            .map(Arc::from);
         let lane = self.tickets.lane("ldap", &controller.host);
         let account = self.principal.clone();
         // Before the time for connecting is up, so that it is told who is silent.

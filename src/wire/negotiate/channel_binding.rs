@@ -81,6 +81,11 @@ const HASHES: &[(&[u8], Hash)] = &[
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use rcgen::{
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    };
+
     use super::super::der::wrap;
     use super::*;
 
@@ -144,6 +149,29 @@ mod tests {
         assert!(tls_server_end_point(&good).is_some());
         for length in 0..good.len() {
             assert_eq!(tls_server_end_point(&good[..length]), None);
+        }
+    }
+
+    #[test]
+    fn whole_certificates_are_read() {
+        for (algorithm, hash) in [
+            (&PKCS_ECDSA_P256_SHA256, Some(sha256 as fn(&[u8]) -> _)),
+            (&PKCS_ECDSA_P384_SHA384, Some(sha384)),
+            (&PKCS_ED25519, None),
+        ] {
+            let key = KeyPair::generate_for(algorithm).unwrap();
+            let parameters = CertificateParams::new(["dc1.contoso.com".to_owned()]).unwrap();
+            let certificate = parameters.self_signed(&key).unwrap();
+            let certificate: &[u8] = certificate.der();
+            let expected = hash.map(|hash| [PREFIX, &hash(certificate)].concat());
+            assert_eq!(tls_server_end_point(certificate), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = tls_server_end_point(&bytes);
         }
     }
 }
