@@ -9,6 +9,7 @@ mod relay;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::future::try_join;
 use http::{HeaderValue, Response};
 use hyper::upgrade::OnUpgrade;
 use tokio::{
@@ -102,8 +103,7 @@ impl Tunnel {
             ..
         } = self;
         // The client's side is there when the 101 has been written; it may never be.
-        let both = async { tokio::try_join!(server, client) };
-        let (server, client) = match timeout(idle, both).await {
+        let (server, client) = match timeout(idle, try_join(server, client)).await {
             Ok(Ok(both)) => both,
             Ok(Err(error)) => {
                 return tracing::debug!(target: "cas_proxy", %error, "no tunnel after all");

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use hyper::rt::{Read, ReadBuf, Write};
 use tokio::{
     sync::watch,
@@ -68,9 +69,9 @@ where
                 std::future::pending::<()>().await;
             }
         };
-        tokio::select! {
-            how = carried => how,
-            () = told => How::Drained,
+        match select(carried, pin!(told)).await {
+            Either::Left((how, _)) => how,
+            Either::Right(((), _)) => How::Drained,
         }
     };
     if matches!(how, How::Drained | How::Idle) {
