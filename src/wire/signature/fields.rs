@@ -216,7 +216,8 @@ pub(super) const ALGORITHM: &str = "hmac-sha256";
 pub(super) const MAX_COMPONENTS: usize = 24;
 pub(super) const MAC_LENGTH: usize = 32;
 const ENCODED_LENGTH: usize = 44;
-const MAX_INPUT: usize = 2048;
+/// Bytes of a `Signature-Input`; longer ones are refused, by the signer as well.
+pub(super) const MAX_INPUT: usize = 2048;
 const MAX_LABEL: usize = 64;
 const MAX_NONCE: usize = 128;
 const MAX_DIGITS: usize = 15;

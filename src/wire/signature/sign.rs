@@ -9,7 +9,7 @@ use super::{
     SharedKey, Target,
     base::{self, MANDATORY},
     error::SignatureError,
-    fields::{ALGORITHM, Components},
+    fields::{ALGORITHM, Components, MAX_INPUT},
 };
 use crate::wire::names::is_identity_name;
 
@@ -20,7 +20,8 @@ impl SharedKey {
     /// other side accepts each one once.
     ///
     /// # Errors
-    /// [`SignatureError::TooManyComponents`]: more than 19 different identity headers.
+    /// [`SignatureError::TooManyComponents`]: more than 19 different identity headers, or names of them that together
+    /// take more than about 1,700 bytes.
     pub fn sign(
         &self,
         target: &Target<'_>,
@@ -46,6 +47,10 @@ impl SharedKey {
             return Err(SignatureError::TooManyComponents);
         }
         let input = write_input(&components, now, nonce, self.id());
+        if input.len() > MAX_INPUT {
+            // Nobody would read it.
+            return Err(SignatureError::TooManyComponents);
+        }
         let params = input.get(LABEL_AND_EQUALS.len()..).unwrap_or_default();
 
         let mut mac = self.start();

@@ -323,6 +323,27 @@ fn more_headers_than_a_signature_may_list_are_not_signed() {
 }
 
 #[test]
+fn nothing_is_signed_that_nobody_would_read() {
+    let uri = Uri::from_static("/owa");
+    let target = Target::new(&Method::GET, HOST, &uri);
+    for length in 1_600..2_048 {
+        let name = format!("msexch{}", "x".repeat(length));
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            HeaderName::try_from(name).unwrap(),
+            HeaderValue::from_static(""),
+        );
+        match key().sign(&target, &headers, NOW, [0; 16]) {
+            Ok(signed) => {
+                signed.insert_into(&mut headers);
+                assert!(Presented::read(&headers).is_ok(), "{length}");
+            }
+            Err(error) => assert_eq!(error, SignatureError::TooManyComponents),
+        }
+    }
+}
+
+#[test]
 fn times_of_any_size_are_written_in_decimal() {
     for now in [0, 9, 10, 1_700_000_000, u64::MAX - 60, u64::MAX] {
         let (parts, ()) = Request::get("/owa").body(()).unwrap().into_parts();
