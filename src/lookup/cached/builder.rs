@@ -76,7 +76,10 @@ impl<L: MailboxLookup> CachedBuilder<L> {
         self
     }
 
-    /// How long one lookup may take, and how long to wait for [room](Self::max_in_flight) before that: 5 seconds.
+    /// How long one lookup may take, and how long to wait for [room](Self::max_in_flight) before that: 4 seconds.
+    ///
+    /// Keep it below the first CAS's [time-out](crate::first_cas::Timeouts::locate): where the directory is silent, an
+    /// old answer is only given when this has passed.
     pub fn time_limit(mut self, span: Duration) -> Self {
         self.settings.time_limit = span;
         self
@@ -121,7 +124,7 @@ impl Default for Settings {
             absent_capacity: 10_000,
             stale_for: Duration::from_secs(60 * 60),
             pause: Duration::from_secs(5),
-            time_limit: Duration::from_secs(5),
+            time_limit: Duration::from_secs(4),
             max_in_flight: 256,
         }
     }
