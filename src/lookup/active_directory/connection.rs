@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    builder::{Bind, Secret, Settings},
+    builder::{Bind, Settings},
     controller::Controller,
     entry::Entry,
     error::{DirectoryError, DirectoryErrorKind},
@@ -76,7 +76,7 @@ impl Connection {
         let url = &controller.url;
         let (ldap, driver) = match (&settings.bind, &settings.tls) {
             (Bind::Password(name, password), _) => {
-                sign_in(controller, settings, name, password).await?
+                sign_in(controller, settings, name, password.expose()).await?
             }
             #[cfg(feature = "negotiate")]
             (Bind::OwnAccount(account), Some(tls)) => {
@@ -193,7 +193,7 @@ async fn sign_in(
     controller: &Controller,
     settings: &Settings,
     name: &str,
-    password: &Secret,
+    password: &str,
 ) -> Result<(Ldap, Driver), DirectoryError> {
     let error = |error| DirectoryError::ldap(error, &controller.url);
     let mut how = LdapConnSettings::new().set_starttls(controller.start_tls);
@@ -208,9 +208,22 @@ async fn sign_in(
         // Whoever waits for an answer sees the same error.
         let _ = connection.drive().await;
     });
-    let bound = ldap.simple_bind(name, password.expose()).await;
+    let bound = ldap.simple_bind(name, password).await;
     bound.and_then(ldap3::LdapResult::success).map_err(error)?;
     Ok((ldap, driver))
+}
+
+/// Signs in, and leaves.
+pub(super) async fn verify(
+    controller: &Controller,
+    settings: &Settings,
+    name: &str,
+    password: &str,
+) -> Result<(), DirectoryError> {
+    let signing_in = sign_in(controller, settings, name, password);
+    bounded(signing_in, settings.connect_time_limit, &controller.url)
+        .await
+        .map(drop)
 }
 
 /// Ends in time, and without a panic: ldap3 has some for answers that are none.

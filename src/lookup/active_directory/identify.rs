@@ -25,16 +25,62 @@ impl Shared {
         &self,
         name: &AuthenticatedName,
     ) -> Result<Identity, DirectoryError> {
-        let found = self.by_name(name, &["objectSid", STATE]).await?;
-        let user = match found.as_slice() {
-            [] => return Ok(Identity::Unknown),
-            [user] => user,
-            _ => return Ok(Identity::Ambiguous),
+        match self.enabled(name).await? {
+            Ok(user) => self.with_groups(name, &user).await,
+            Err(nobody) => Ok(nobody),
+        }
+    }
+
+    pub(super) async fn sign_in(
+        &self,
+        name: &str,
+        password: &str,
+    ) -> Result<Identity, DirectoryError> {
+        let Ok(name) = AuthenticatedName::new("Basic", name) else {
+            return Ok(Identity::Unknown);
         };
-        // An account whose state is not to be seen is as good as disabled.
-        if user.number(STATE).unwrap_or(DISABLED) & DISABLED != 0 {
+        // Without one, a domain controller would take the bind for an anonymous one, and let it pass; and some read no
+        // further than a zero, and would take what stands before it for the password.
+        if password.is_empty() || password.contains('\0') {
             return Ok(Identity::Unknown);
         }
+        let found = self.enabled(&name).await?;
+        // By the entry that was found: a domain controller knows more kinds of names, and might mean another user.
+        // A name that nobody has costs the same time.
+        let entry = found.as_ref().map_or(NOBODY, |user| &*user.name);
+        let matches = self.pool.verify(entry, password).await?;
+        match found {
+            Ok(user) if matches => self.with_groups(&name, &user).await,
+            Ok(_) => Ok(Identity::Unknown),
+            Err(nobody) => Ok(nobody),
+        }
+    }
+
+    /// The one user of that name whose account is not disabled.
+    async fn enabled(
+        &self,
+        name: &AuthenticatedName,
+    ) -> Result<Result<Entry, Identity>, DirectoryError> {
+        let mut found = self.by_name(name, &["objectSid", STATE]).await?;
+        let user = match (found.pop(), found.is_empty()) {
+            (None, _) => return Ok(Err(Identity::Unknown)),
+            (Some(user), true) => user,
+            (Some(_), false) => return Ok(Err(Identity::Ambiguous)),
+        };
+        // An account whose state is not to be seen is as good as disabled.
+        let state = user.number(STATE).unwrap_or(DISABLED);
+        Ok(if state & DISABLED == 0 {
+            Ok(user)
+        } else {
+            Err(Identity::Unknown)
+        })
+    }
+
+    async fn with_groups(
+        &self,
+        name: &AuthenticatedName,
+        user: &Entry,
+    ) -> Result<Identity, DirectoryError> {
         // Computed by the domain controller, and for a search of this one entry alone.
         let groups = Search {
             base: Base::Only(user.name.clone()),
@@ -82,6 +128,9 @@ fn context(
 }
 
 const STATE: &str = "userAccountControl";
+
+/// Whom no directory knows.
+const NOBODY: &str = "CN=nobody";
 
 /// Bit of the state.
 const DISABLED: u32 = 2;

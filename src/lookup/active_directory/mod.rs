@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | Where is this user's mailbox? | the users' base, by `objectSid`, and else by `msExchMasterAccountSid` | `homeMDB`, `msExchHomeServerName` |
 //! | Where is the mailbox of this address? | the users' base, by `proxyAddresses` | the same |
+//! | Is this the user's password? ([`sign_in`](ActiveDirectory::sign_in)) | a bind as the user | |
 //! | Who is this? ([`identify`](ActiveDirectory::identify)) | by `userPrincipalName` or `sAMAccountName`; then the user's entry | `objectSid`, `userAccountControl`, `tokenGroups` |
 //! | Which servers are there? | the configuration of the forest, for classes `msExchExchangeServer`, `msExchOWAVirtualDirectory`, `msExchProtocolCfgHTTPVirtualDirectory`, `crossRef` | names, sites, roles, versions, URLs, authentication methods |
 //!
@@ -160,6 +161,23 @@ impl ActiveDirectory {
     /// If the directory could not be asked.
     pub async fn identify(&self, name: &AuthenticatedName) -> Result<Identity, DirectoryError> {
         self.shared.identify(name).await
+    }
+
+    /// Signs a user in by name and password: `user@domain` or `DOMAIN\user`, as they come with HTTP Basic.
+    ///
+    /// The password is checked by an LDAP bind as that user, on a connection of its own within the same TLS and the same
+    /// [bound](ActiveDirectoryBuilder::max_connections) as all others, so that policies of the domain hold: locked,
+    /// expired and restricted accounts are refused, and wrong passwords counted. Then the user is
+    /// [identified](Self::identify), with all groups, as signed in by `Basic`.
+    ///
+    /// [`Identity::Unknown`] is said of a wrong password, of an empty one, of a name that is none and of a name that
+    /// nobody has, after the same time. Nothing of it is logged, and nothing remembered: clients of HTTP Basic send
+    /// their password with every request, so keep what comes of it with the session, or for some minutes.
+    ///
+    /// # Errors
+    /// If the directory could not be asked: nothing is known of the password.
+    pub async fn sign_in(&self, name: &str, password: &str) -> Result<Identity, DirectoryError> {
+        self.shared.sign_in(name, password).await
     }
 
     /// Reads the topology now. Those who ask while it is being read share the next reading.

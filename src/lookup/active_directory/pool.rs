@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     builder::Settings,
-    connection::{Connection, Search},
+    connection::{self, Connection, Search},
     controller::Controller,
     entry::Entry,
     error::{DirectoryError, DirectoryErrorKind},
@@ -106,6 +106,32 @@ impl Pool {
         Err(last.unwrap_or_else(|| DirectoryError::general(DirectoryErrorKind::Resting)))
     }
 
+    /// Whether an entry has this password, by a connection that signs in as it and is used for nothing else.
+    pub(super) async fn verify(&self, entry: &str, password: &str) -> Result<bool, DirectoryError> {
+        let busy = || DirectoryError::general(DirectoryErrorKind::Busy);
+        let room = timeout(self.settings.connect_time_limit, self.room.acquire()).await;
+        let _room = room.ok().and_then(Result::ok).ok_or_else(busy)?;
+        let mut last = None;
+        for (index, controller) in self.controllers.iter().enumerate() {
+            if let Some(error) = controller.rests() {
+                last = last.or(Some(
+                    DirectoryError::general(DirectoryErrorKind::Resting).because(error),
+                ));
+                continue;
+            }
+            match connection::verify(controller, &self.settings, entry, password).await {
+                Ok(()) => return Ok(true),
+                Err(error) if error.kind() == DirectoryErrorKind::BindRefused => return Ok(false),
+                Err(error) if error.is_of_the_controller() => {
+                    self.controller_failed(index, &error);
+                    last = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| DirectoryError::general(DirectoryErrorKind::Resting)))
+    }
+
     async fn search_afresh(
         &self,
         controller: &Controller,
@@ -171,3 +197,26 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
 /// So that the first domain controller gets its share back some time after it was down.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn while_all_rest_nobody_is_asked_and_nobody_waits() {
+        let controller = Controller::new("ldap://127.0.0.1:1").unwrap();
+        let pool = Pool::new(vec![controller], Settings::default());
+        let kind = async || {
+            let begun = Instant::now();
+            let error = pool.search(&[], Duration::from_secs(5)).await.unwrap_err();
+            (error.kind(), begun.elapsed())
+        };
+        assert_ne!(kind().await.0, DirectoryErrorKind::Resting);
+        let resting = (DirectoryErrorKind::Resting, Duration::ZERO);
+        assert_eq!(kind().await, resting);
+        let verified = pool.verify("CN=anna", "secret").await.unwrap_err();
+        assert_eq!(verified.kind(), DirectoryErrorKind::Resting);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_ne!(kind().await.0, DirectoryErrorKind::Resting);
+    }
+}

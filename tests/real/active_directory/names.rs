@@ -8,7 +8,7 @@ use cas_proxy::{
     },
 };
 
-use super::{Administrator, name, samba};
+use super::{Administrator, PASSWORD, name, samba};
 
 #[tokio::test]
 #[ignore = "needs samba"]
@@ -50,6 +50,40 @@ async fn a_name_becomes_a_user_with_nested_groups() {
     assert!(!groups.contains(&administrator.group("Domain Admins").await));
     let enabled = |attributes| attributes == GroupAttributes::ENABLED_GROUP;
     assert!(bert.groups().iter().all(|group| enabled(group.attributes)));
+}
+
+#[tokio::test]
+#[ignore = "needs samba"]
+async fn a_password_signs_in_its_user_and_nobody_else() {
+    let directory = samba().await;
+    let bert = directory.identify(&name(r"FOURTHCOFFEE\bert")).await;
+    for (text, password, known) in [
+        ("bert@fourthcoffee.test", PASSWORD, true),
+        (r"FOURTHCOFFEE\bert", PASSWORD, true),
+        ("o'hara (1)*@fourthcoffee.test", PASSWORD, true),
+        ("bert@fourthcoffee.test", "passw0rd!", false),
+        ("bert@fourthcoffee.test", "Passw0rd!\0", false),
+        // A bind without a password would pass.
+        ("bert@fourthcoffee.test", "", false),
+        ("nobody@fourthcoffee.test", PASSWORD, false),
+        // Names that a domain controller takes for a bind, and that are none here.
+        ("CN=bert,CN=Users,DC=fourthcoffee,DC=test", PASSWORD, false),
+        ("bert", PASSWORD, false),
+        ("*@fourthcoffee.test", PASSWORD, false),
+        // Disabled, and a machine.
+        ("hana@fourthcoffee.test", PASSWORD, false),
+        (r"FOURTHCOFFEE\SEA-CAS-01$", PASSWORD, false),
+    ] {
+        let found = directory.sign_in(text, password).await.unwrap();
+        assert_eq!(
+            matches!(found, Identity::Known(_)),
+            known,
+            "{text} {password:?}"
+        );
+        if text == r"FOURTHCOFFEE\bert" {
+            assert_eq!(&found, bert.as_ref().unwrap());
+        }
+    }
 }
 
 #[tokio::test]
