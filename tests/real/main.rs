@@ -11,8 +11,8 @@
 
 mod active_directory;
 mod browser;
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-#[path = "../../src/telemetry/collected.rs"]
-mod logs;
 mod memory;
 mod relay;
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+#[path = "../it/support/mod.rs"]
+mod support;

@@ -1,6 +1,6 @@
 //! What a million remembered users cost, in a process of their own.
 
-use std::{env, fs, process::Command, sync::Arc};
+use std::{env, fs, process::Command, sync::Arc, time::Duration};
 
 use cas_proxy::{
     csc::Sid,
@@ -10,7 +10,9 @@ use cas_proxy::{
 
 const USERS: u32 = 1_000_000;
 /// Many times what is remembered of them.
-const NAMES: u32 = 200_000;
+const NAMES: u32 = 1_000_000;
+/// Who ask at the same time, more than may be in flight.
+const ASKERS: u32 = 1000;
 const MAX_MIB: u64 = 200;
 const CHILD: &str = "CAS_PROXY_MEASURE_MEMORY";
 
@@ -50,7 +52,11 @@ async fn measure() {
         };
         async { Ok(answer) }
     };
-    let cached = Cached::builder(directory).capacity(USERS as usize).build();
+    let cached = Cached::builder(directory)
+        .capacity(USERS as usize)
+        // However long this takes.
+        .time_to_live(DAY)
+        .build();
     let before = resident();
     for number in 0..USERS {
         cached.locate(user(number)).await.unwrap();
@@ -60,12 +66,21 @@ async fn measure() {
     let held = held.count();
     println!("{held} users of {USERS} held in {} MiB", users / MIB);
 
-    for number in 0..NAMES {
-        let name = format!("nobody-{number}@fourthcoffee.test")
-            .parse()
-            .unwrap();
-        let answer = cached.locate(MailboxKey::Address(name)).await.unwrap();
-        assert_eq!(answer, Answer::NotFound);
+    println!("seed of the names: {SEED}");
+    let askers: Vec<_> = (0..ASKERS)
+        .map(|asker| {
+            let cached = cached.clone();
+            tokio::spawn(async move {
+                let mut dice = SEED ^ u64::from(asker) << 32;
+                for _ in 0..NAMES / ASKERS {
+                    let answer = cached.locate(random_name(&mut dice)).await.unwrap();
+                    assert_eq!(answer, Answer::NotFound);
+                }
+            })
+        })
+        .collect();
+    for asker in askers {
+        asker.await.unwrap();
     }
     let flood = resident().saturating_sub(before + users);
     println!("a flood of {NAMES} made-up names adds {} MiB", flood / MIB);
@@ -91,6 +106,24 @@ fn user(number: u32) -> MailboxKey {
     MailboxKey::Sid(Sid::from_parts(5, &parts).unwrap())
 }
 
+/// From 1 to 200 letters, as whoever floods us may choose.
+fn random_name(dice: &mut u64) -> MailboxKey {
+    let mut throw = || {
+        // splitmix64
+        *dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = *dice;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    };
+    let mut name = String::new();
+    for _ in 0..throw() % 25 {
+        name += &format!("{:08x}", throw() as u32);
+    }
+    name += &format!("{:016x}@fourthcoffee.test", throw());
+    MailboxKey::Address(name.parse().unwrap())
+}
+
 /// Bytes of this process in memory.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -103,3 +136,5 @@ fn resident() -> u64 {
 }
 
 const MIB: u64 = 1024 * 1024;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const SEED: u64 = 0x0ca5_0f10_0d5e_ed00;

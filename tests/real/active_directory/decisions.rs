@@ -1,4 +1,4 @@
-//! Every outcome of the decision, from what a real directory says.
+//! Every outcome of the decision, from what a real directory says; `through_the_layer` has them as users see them.
 
 use std::time::Duration;
 

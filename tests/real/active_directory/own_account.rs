@@ -13,7 +13,7 @@ use cas_proxy::{
     outbound::credentials::{TicketError, TicketErrorKind},
 };
 
-use super::{SAMBA, address, root, roots};
+use super::{PATIENCE, SAMBA, address, root, roots};
 use crate::relay::{Mode, Relay};
 
 /// Runs the test of this name, which is the one that asks, in a process of its own: there, the Kerberos library finds
@@ -70,6 +70,8 @@ fn at(url: &str) -> ActiveDirectoryBuilder {
         .bind_as_own_account()
         .trust_roots(roots("active_directory"))
         .unwrap()
+        .connect_time_limit(PATIENCE)
+        .search_time_limit(PATIENCE)
 }
 
 fn ticket_error(error: &DirectoryError) -> TicketErrorKind {
@@ -173,7 +175,7 @@ fn a_silent_kdc_is_noticed_and_holds_nobody_up() {
                 let limited = at(SAMBA).connect_time_limit(Duration::from_secs(2));
                 limited.connect().await.unwrap_err()
             });
-            // Both worker threads are free.
+            // Whoever is signed in is served meanwhile: no worker thread is taken.
             for _ in 0..20 {
                 let found = other.locate(address("anna@fourthcoffee.test")).await;
                 assert!(matches!(found, Ok(Answer::Found(_))));

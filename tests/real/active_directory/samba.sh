@@ -100,7 +100,8 @@ start() {
   samba --foreground --model=single --no-process-group --debug-stdout --configfile="$dc/etc/smb.conf" \
     >"$dc/samba.log" 2>&1 </dev/null &
   echo $! >"$dc/run/tests.pid"
-  for _ in {1..200}; do
+  # A busy machine takes its time; one that died is told at once.
+  for _ in {1..1200}; do
     ldapsearch -x -LLL -o nettimeout=1 -H "ldap://$address" -s base -b '' dnsHostName >/dev/null 2>&1 &&
       true 2>/dev/null <"/dev/tcp/$address/88" && return
     kill -0 "$(<"$dc/run/tests.pid")" 2>/dev/null || break
@@ -113,11 +114,19 @@ start() {
 
 stop() {
   [[ -f $dc/run/tests.pid ]] || return 0
-  local pid
+  local pid state
   pid=$(<"$dc/run/tests.pid")
   # The number may be somebody else's by now.
-  [[ $(cat "/proc/$pid/comm" 2>/dev/null) != samba* ]] || kill -KILL "$pid"
-  rm -f "$dc/run/tests.pid"
+  [[ $(cat "/proc/$pid/comm" 2>/dev/null) == samba* ]] || pid=
+  [[ -z $pid ]] || kill -KILL "$pid"
+  # Until its ports are free, that is until it is gone, or a zombie that nobody buries.
+  for _ in {1..1200}; do
+    [[ -n $pid ]] || break
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || true
+    [[ -n $state && $state != Z ]] || break
+    sleep 0.05
+  done
+  rm -f "$dc"/run/*.pid
 }
 
 up() {

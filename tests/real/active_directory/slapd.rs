@@ -8,7 +8,7 @@ use cas_proxy::{
     },
 };
 
-use super::{BASE, PASSWORD, name, roots};
+use super::{BASE, PASSWORD, PATIENCE, name, roots};
 
 fn slapd(url: &str) -> ActiveDirectoryBuilder {
     ActiveDirectory::builder([url])
@@ -16,6 +16,9 @@ fn slapd(url: &str) -> ActiveDirectoryBuilder {
         .bind(format!("CN=svc-cas-proxy,CN=Users,{BASE}"), PASSWORD)
         .trust_roots(roots("slapd"))
         .unwrap()
+        .connect_time_limit(PATIENCE)
+        .search_time_limit(PATIENCE)
+        .refresh_time_limit(PATIENCE)
 }
 
 #[tokio::test]

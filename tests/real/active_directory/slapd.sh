@@ -52,7 +52,8 @@ index objectClass,objectSid,sAMAccountName,userPrincipalName,proxyAddresses eq
 END
   /usr/sbin/slapadd -q -f slapd.conf -l organization.ldif
   /usr/sbin/slapd -f slapd.conf -h 'ldap://127.0.0.1:10389 ldaps://127.0.0.1:10636'
-  for _ in {1..100}; do
+  # A busy machine takes its time.
+  for _ in {1..1200}; do
     ldapsearch -x -LLL -H ldap://127.0.0.1:10389 -s base -b '' 1.1 >/dev/null 2>&1 && return
     sleep 0.02
   done
@@ -67,7 +68,7 @@ down() {
   # The number may be somebody else's by now.
   [[ $(cat "/proc/$pid/comm" 2>/dev/null) == slapd ]] || return 0
   kill "$pid"
-  for _ in {1..100}; do
+  for _ in {1..1200}; do
     kill -0 "$pid" 2>/dev/null || return 0
     sleep 0.02
   done

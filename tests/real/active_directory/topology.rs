@@ -11,7 +11,7 @@ use cas_proxy::{
 };
 
 use super::{Administrator, SAMBA, address, at, entry_of, here, kind, samba};
-use crate::logs::Logs;
+use crate::support::logs::Logs;
 
 #[tokio::test]
 #[ignore = "needs samba"]
