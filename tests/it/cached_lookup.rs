@@ -131,18 +131,18 @@ async fn while_the_directory_is_down_old_answers_serve() {
 async fn while_the_directory_is_silent_the_first_cas_waits_for_the_old_answer() {
     let (lookup, mut directory) = cached();
     let layer = CasProxyLayer::new(support::here(), support::topology(&[]), lookup.clone());
-    let request = async || {
+    let request = || {
         let layer = layer.clone();
         tokio::spawn(async move { support::through(&layer, support::get(1, "/owa/")).await })
     };
-    let answer = request().await;
+    let answer = request();
     directory.asked().await.answers(Answer::Found(
         support::mailbox("mbx-sea", "Seattle", support::EXCHANGE_2007).into(),
     ));
     support::assert_status(&answer.await.unwrap(), 200);
 
     advance(6 * MINUTE).await;
-    let answer = request().await;
+    let answer = request();
     let _unanswered = directory.asked().await;
     support::assert_status(&answer.await.unwrap(), 200);
 }
