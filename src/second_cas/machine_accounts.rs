@@ -2,23 +2,19 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use http::request::Parts;
 
 use super::{NotVerified, Verdict, VerifiedCaller, VerifyCaller};
-use crate::wire::negotiate::{self, CHALLENGE, NotKerberos, Offer};
+use crate::{csc::Sid, wire::negotiate};
 
 mod acceptor;
+mod kerberos_acceptor;
 mod members;
 mod principal;
 
+pub use self::kerberos_acceptor::{AcceptedTicket, KerberosAcceptor};
 pub use self::members::{MembershipFuture, MembershipLookup};
-use self::{
-    acceptor::{Accepted, Acceptor},
-    members::Members,
-    principal::Principal,
-};
-use crate::csc::Sid;
+use self::{kerberos_acceptor::refused, members::Members, principal::Principal};
 
 /// Verifies callers by Integrated Windows authentication: trusts the accounts that are named, and the members of
 /// groups that are named, and no other of the domain. Kerberos alone; NTLM is refused wherever it stands.
@@ -58,12 +54,9 @@ use crate::csc::Sid;
 /// Without an answer the account is refused, whatever was known before. Accounts of other realms are not asked about.
 #[derive(Clone)]
 pub struct MachineAccounts {
-    acceptor: Arc<Acceptor>,
-    own: [Principal; 2],
+    acceptor: KerberosAcceptor,
     trusted: Vec<Principal>,
     members: Vec<Arc<Members>>,
-    require_channel_binding: bool,
-    calls: Arc<Semaphore>,
 }
 
 impl MachineAccounts {
@@ -73,14 +66,10 @@ impl MachineAccounts {
     /// # Errors
     /// If either is no full name, with its realm; or if the keytab can't be read or has no key for `service`.
     pub fn serving(service: &str, own_account: &str) -> Result<Self, NotUsable> {
-        let service = Principal::new(service)?;
         Ok(Self {
-            acceptor: Arc::new(Acceptor::new(service.as_str())?),
-            own: [service, Principal::new(own_account)?],
+            acceptor: KerberosAcceptor::serving(service, own_account)?,
             trusted: Vec::new(),
             members: Vec::new(),
-            require_channel_binding: false,
-            calls: Arc::new(Semaphore::new(CALLS)),
         })
     }
 
@@ -91,7 +80,7 @@ impl MachineAccounts {
     /// If it is no full name, with its realm; or if it is this server's own.
     pub fn trust(mut self, account: &str) -> Result<Self, NotUsable> {
         let account = Principal::new(account)?;
-        if self.own.contains(&account) {
+        if self.acceptor.own.contains(&account) {
             return Err(NotUsable::own_account(account.as_str()));
         }
         self.trusted.push(account);
@@ -116,27 +105,8 @@ impl MachineAccounts {
     /// [`ChannelBinding`] of its connection, and first CASs have to send bound tokens, which this crate's own does not.
     #[must_use]
     pub fn require_channel_binding(mut self) -> Self {
-        self.require_channel_binding = true;
+        self.acceptor = self.acceptor.require_channel_binding();
         self
-    }
-
-    /// Judges the token; whether its account is trusted is another question.
-    fn accept(
-        &self,
-        offer: &Offer,
-        binding: Option<&ChannelBinding>,
-    ) -> Result<Accepted, NotVerified> {
-        let accepted = self
-            .acceptor
-            .accept(offer.token(), binding.map(ChannelBinding::bytes))
-            .map_err(refused)?;
-        if self.own.iter().any(|own| own.is(&accepted.client)) {
-            return Err(refused("the caller shows this server's own account"));
-        }
-        if self.require_channel_binding && !(binding.is_some() && accepted.bound) {
-            return Err(refused("the token is not bound to its connection"));
-        }
-        Ok(accepted)
     }
 
     /// The name by which an account is trusted.
@@ -146,7 +116,7 @@ impl MachineAccounts {
         }
         let stranger = || refused("the caller's account is not among those trusted");
         let account = Principal::new(client).map_err(|_| stranger())?;
-        let [service, _] = &self.own;
+        let [service, _] = &self.acceptor.own;
         for members in &self.members {
             if !account.has_realm_of(service) {
                 return Err(refused("the caller's account is of another realm"));
@@ -167,25 +137,13 @@ impl MachineAccounts {
 impl VerifyCaller for MachineAccounts {
     //= src/docs/protocol.md#login-caller
     fn verify(&self, request: &Parts) -> Verdict {
-        let offer = match offer(&request.headers) {
-            Ok(Some(offer)) => offer,
-            Ok(None) => return Verdict::Now(Err(NotVerified::challenge(vec![CHALLENGE]))),
-            Err(why) => return Verdict::Now(Err(refused(why.to_string()))),
+        let offer = match KerberosAcceptor::offer(&request.headers) {
+            Ok(offer) => offer,
+            Err(refused) => return Verdict::Now(Err(refused)),
         };
         let (this, binding) = (self.clone(), request.extensions.get().cloned());
-        // The replay cache is a file.
         Verdict::Later(Box::pin(async move {
-            let call = Arc::clone(&this.calls).acquire_owned().await;
-            let judge = this.clone();
-            let judging = spawn_blocking(move || {
-                let _call = call;
-                let accepted = judge.accept(&offer, binding.as_ref())?;
-                let proof = offer.accepted(accepted.reply.as_deref());
-                Ok((accepted.client, proof))
-            });
-            let (client, proof) = judging.await.unwrap_or_else(|_| {
-                Err(refused("the call of the Kerberos library was abandoned"))
-            })?;
+            let (client, proof) = this.acceptor.judge(offer, binding).await?.into_parts();
             let name = this.trusted(&client).await?;
             Ok(VerifiedCaller::vouched_for(name).answered_with(proof))
         }))
@@ -195,11 +153,10 @@ impl VerifyCaller for MachineAccounts {
 impl fmt::Debug for MachineAccounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MachineAccounts")
-            .field("own", &self.own)
+            .field("acceptor", &self.acceptor)
             .field("trusted", &self.trusted)
             .field("members", &self.members)
-            .field("require_channel_binding", &self.require_channel_binding)
-            .finish_non_exhaustive()
+            .finish()
     }
 }
 
@@ -267,20 +224,3 @@ impl fmt::Display for NotUsable {
 }
 
 impl std::error::Error for NotUsable {}
-
-/// The one token of a request.
-fn offer(headers: &HeaderMap) -> Result<Option<Offer>, NotKerberos> {
-    let mut lines = headers.get_all(AUTHORIZATION).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => Ok(None),
-        (Some(line), None) => Offer::read(line).map(Some),
-        (Some(_), Some(_)) => Err(NotKerberos::Malformed),
-    }
-}
-
-fn refused(why: impl Into<std::borrow::Cow<'static, str>>) -> NotVerified {
-    NotVerified::refused(why).with_challenge(CHALLENGE)
-}
-
-/// Calls at a time, of a tenth of a millisecond each.
-const CALLS: usize = 8;

@@ -84,7 +84,8 @@ pub use caller::{NotVerified, NotVerifiedKind, Verdict, VerifiedCaller, VerifyCa
 pub use layer::SecondCasLayer;
 #[cfg(feature = "negotiate")]
 pub use machine_accounts::{
-    ChannelBinding, MachineAccounts, MembershipFuture, MembershipLookup, NotUsable,
+    AcceptedTicket, ChannelBinding, KerberosAcceptor, MachineAccounts, MembershipFuture,
+    MembershipLookup, NotUsable,
 };
 pub use mutual_tls::{ClientCertificates, PeerCertificate};
 pub use proxied::Proxied;

@@ -19,3 +19,4 @@ mod silent_kdc;
 #[path = "../../it/support/mod.rs"]
 mod support;
 mod surroundings;
+mod users;
