@@ -1,12 +1,12 @@
-//! A KDC that takes questions and does not answer: whose ticket is known is served as before.
+//! A KDC that does not answer, or is gone: whose ticket is known is served as before.
 
 use std::time::{Duration, Instant};
 
 use cas_proxy::{first_cas::CasProxyLayer, outbound::credentials::Integrated};
 
 use crate::{
-    company::{first_cas, first_user, visit},
-    surroundings::{Kdc, SEATTLE, apache},
+    company::{first_cas, first_user, patient, visit},
+    surroundings::{Kdc, SEATTLE, apache, home, read},
 };
 
 #[test]
@@ -47,6 +47,60 @@ fn users_of_other_sites_are_served_as_before() {
             }
             println!("figure: a visit with a KDC that answers: {}", told(calm));
             println!("figure: a visit with one that is silent: {}", told(silent));
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs a Kerberos realm"]
+fn users_of_other_sites_are_served_as_before_when_it_is_gone() {
+    // Read again by the library when it has changed.
+    let config = |from: &str| {
+        let fresh = home().join("fresh.conf");
+        std::fs::write(&fresh, read(from)).unwrap();
+        std::fs::rename(fresh, home().join("changing.conf")).unwrap();
+    };
+    SEATTLE.config("changing.conf").run(
+        "silent_kdc::users_of_other_sites_are_served_as_before_when_it_is_gone",
+        || async move {
+            config("krb5.conf");
+            let layer = first_cas(
+                &[&apache("negotiate"), "http://new.fourthcoffee.test/owa"],
+                patient(),
+            );
+            let (mut calm, mut dead) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                calm.push(round_of_visits(&layer).await);
+                config("dead-kdc.conf");
+                let unreachable = || async {
+                    let (status, _, failure) = visit(&layer, first_user(1)).await;
+                    assert_eq!(status, 502);
+                    failure.unwrap().contains("KDC can't be reached")
+                };
+                // The library looks for changes once a second.
+                for _ in 0..600 {
+                    if unreachable().await {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let unlucky: Vec<_> = (0..50)
+                    .map(|user| {
+                        let layer = layer.clone();
+                        tokio::spawn(async move { visit(&layer, first_user(1) + user).await })
+                    })
+                    .collect();
+                dead.push(round_of_visits(&layer).await);
+                for unlucky in unlucky {
+                    let (status, _, failure) = unlucky.await.unwrap();
+                    let failure = failure.unwrap();
+                    assert_eq!(status, 502);
+                    assert!(failure.contains("KDC can't be reached"), "{failure}");
+                }
+                config("krb5.conf");
+            }
+            println!("figure: a visit with a KDC that is there: {}", told(calm));
+            println!("figure: a visit with one that is gone: {}", told(dead));
         },
     );
 }
