@@ -1,5 +1,7 @@
 //! Two ends that speak WebSocket.
 
+use cas_proxy::telemetry::Outcome;
+
 use super::*;
 
 //= src/docs/protocol.md#upgrade-offer
@@ -7,7 +9,22 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_frames_come_back_on_the_first_visit_and_on_the_second() {
     let dallas = Dallas::new(Setup::plain()).await;
-    let front = front(&dallas.first_cas()).await;
+    let (stack, logins) = (
+        stack(&dallas.first_cas()),
+        Arc::<Mutex<Vec<bool>>>::default(),
+    );
+    let noted = Arc::clone(&logins);
+    let serve = move |request| {
+        let (answer, noted) = (answer(stack.clone(), request), Arc::clone(&noted));
+        async move {
+            let answer = answer.await;
+            if let Some(Outcome::Proxied { logged_in, .. }) = answer.extensions().get() {
+                noted.lock().unwrap().push(*logged_in);
+            }
+            answer
+        }
+    };
+    let front = Setup::plain().serve(serve).await;
     for visit in ["with a 441", "without"] {
         let socket = open(&front, "/owa/ws").await.unwrap();
         let (mut write, mut read) = socket.split();
@@ -25,6 +42,7 @@ async fn ten_thousand_frames_come_back_on_the_first_visit_and_on_the_second() {
         assert!(read.next().await.unwrap().unwrap().is_close());
         sending.await.unwrap();
     }
+    assert_eq!(*logins.lock().unwrap(), [true, false]);
     let seen = dallas.seen.lock().unwrap();
     assert_eq!(seen.len(), 2);
     for seen in seen.iter() {
