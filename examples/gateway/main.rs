@@ -12,6 +12,7 @@
 
 pub(crate) mod config;
 mod directory;
+mod domain_users;
 mod mailbox;
 mod patience;
 mod server;
@@ -33,10 +34,7 @@ use cas_proxy::{
     decision::{CrossSiteRedirect, Here, Policy},
     directory::{BackEnd, Finding, Topology, TopologySource},
     first_cas::{CasProxyLayer, Timeouts, forward_basic},
-    lookup::{
-        Cached, MailboxLookup,
-        active_directory::{ActiveDirectoryBuilder, DirectoryError},
-    },
+    lookup::{Cached, MailboxLookup, active_directory::ActiveDirectoryBuilder},
     outbound::{Client, Tls, credentials::danger::BasicCredentials},
     second_cas::{SecondCasLayer, SharedKeys, danger::StaticCredential, unless_proxied},
     wire::trailers::CleanTrailers,
@@ -52,6 +50,7 @@ use tower::{Layer as _, ServiceBuilder};
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, Redirect, Trust, User};
+use domain_users::DomainUsers;
 use mailbox::Mailbox;
 use patience::Patient;
 use sign_in::SignIn;
@@ -100,11 +99,14 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<(PathBuf, bo
 }
 
 pub(crate) async fn run(mut config: Config, check: bool) -> Result<(), BoxError> {
-    let (topology, lookup) = match config.directory.take() {
+    let (topology, lookup, sign_in) = match config.directory.take() {
         // Not asked: the file can be checked where no domain controller is near.
         Some(_) if check => return Ok(()),
         Some(active_directory) => connect(active_directory).await?,
-        None => configured(&config)?,
+        None => {
+            let (topology, lookup) = configured(&config)?;
+            (topology, lookup, sign_in(&config.user)?)
+        }
     };
     if check {
         return Ok(());
@@ -134,7 +136,6 @@ pub(crate) async fn run(mut config: Config, check: bool) -> Result<(), BoxError>
         .service(mailboxes);
     let layer = first_cas(&config, topology, lookup, address)?;
     let first_cas = layer.layer(mailboxes);
-    let sign_in = sign_in(&config.user)?;
     let second_cas = second_cas(&config, address)?;
 
     let tls = config.tls.server;
@@ -176,13 +177,14 @@ fn sign_in(users: &[User]) -> Result<SignIn, InvalidContext> {
 /// Gives the topology of the moment.
 type Topologies = Box<dyn Fn() -> Arc<Topology> + Send + Sync>;
 
-/// Both answers from Active Directory, which is asked once for each mailbox and then no more for a while.
+/// All answers from Active Directory, which is asked once for each mailbox and then no more for a while.
 async fn connect(
     active_directory: ActiveDirectoryBuilder,
-) -> Result<(Topologies, Arc<dyn MailboxLookup>), DirectoryError> {
+) -> Result<(Topologies, Arc<dyn MailboxLookup>, SignIn), BoxError> {
     let directory = active_directory.connect().await?;
     let lookup = Arc::new(Cached::new(directory.clone()));
-    Ok((Box::new(move || directory.topology()), lookup))
+    let sign_in = SignIn::of_the_domain(DomainUsers::of(directory.clone())?);
+    Ok((Box::new(move || directory.topology()), lookup, sign_in))
 }
 
 /// The servers and mailboxes that the file lists.

@@ -1,4 +1,4 @@
-//! Who is the user? HTTP Basic, against a list of users.
+//! Who is the user? HTTP Basic, against a list of users or, if the configuration names one, against Active Directory.
 //!
 //! This is the layer to replace by your own log-on. All that the first CAS asks of it is a
 //! [`ClientSecurityContext`] in the request's extensions.
@@ -16,6 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use cas_proxy::{
     csc::ClientSecurityContext,
+    lookup::active_directory::DirectoryError,
     pages::{Audience, Page, render},
     wire::owa_path::{self, Kind, Scope},
 };
@@ -25,14 +26,21 @@ use http_body_util::{Either, Full};
 use sha2::{Digest, Sha256};
 use tower::{Layer, Service};
 
+use super::domain_users::DomainUsers;
+
 /// Lets nobody through without a name and the password that belongs to it.
 #[derive(Clone)]
 pub(crate) struct SignIn(Arc<Accounts>);
 
 struct Accounts {
-    by_name: HashMap<String, Account>,
+    who: Who,
     /// Which paths are a mailbox's.
     scope: Scope,
+}
+
+enum Who {
+    Listed(HashMap<String, Account>),
+    Domain(DomainUsers),
 }
 
 struct Account {
@@ -49,8 +57,17 @@ impl SignIn {
             let password = Sha256::digest(password).into();
             (name.to_owned(), Account { password, context })
         };
+        Self::asking(Who::Listed(users.into_iter().map(account).collect()))
+    }
+
+    /// Whoever the directory knows, by `user@domain` or `DOMAIN\user`.
+    pub(crate) fn of_the_domain(users: DomainUsers) -> Self {
+        Self::asking(Who::Domain(users))
+    }
+
+    fn asking(who: Who) -> Self {
         Self(Arc::new(Accounts {
-            by_name: users.into_iter().map(account).collect(),
+            who,
             scope: Scope::default(),
         }))
     }
@@ -64,26 +81,49 @@ impl Accounts {
             .is_ok_and(|path| path.kind() == Kind::Mailbox)
     }
 
-    fn identify(&self, headers: &HeaderMap) -> Option<ClientSecurityContext> {
-        let mut lines = headers.get_all(header::AUTHORIZATION).iter();
-        // Two lines may name two users, and whoever reads the other one disagrees with us.
-        let (Some(line), None) = (lines.next(), lines.next()) else {
-            return None;
+    async fn identify(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<ClientSecurityContext>, DirectoryError> {
+        let Some(credentials) = credentials(headers) else {
+            return Ok(None);
         };
-        let (scheme, credentials) = line.to_str().ok()?.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return None;
+        let Some((name, password)) = credentials.split_once(':') else {
+            return Ok(None);
+        };
+        match &self.who {
+            Who::Listed(users) => Ok(listed(users, name, password)),
+            Who::Domain(users) => users.sign_in(name, password).await,
         }
-        let credentials = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
-        let (name, password) = credentials.split_once(':')?;
-        let account = self.by_name.get(name);
-        // A name that does not exist costs the same time as a wrong password.
-        let expected = account.map_or(&NOBODY, |account| &account.password);
-        let matches = equal(expected, &Sha256::digest(password).into());
-        account
-            .filter(|_| matches)
-            .map(|account| account.context.clone())
     }
+}
+
+fn listed(
+    users: &HashMap<String, Account>,
+    name: &str,
+    password: &str,
+) -> Option<ClientSecurityContext> {
+    let account = users.get(name);
+    // A name that does not exist costs the same time as a wrong password.
+    let expected = account.map_or(&NOBODY, |account| &account.password);
+    let matches = equal(expected, &Sha256::digest(password).into());
+    account
+        .filter(|_| matches)
+        .map(|account| account.context.clone())
+}
+
+/// `name:password`.
+fn credentials(headers: &HeaderMap) -> Option<String> {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    // Two lines may name two users, and whoever reads the other one disagrees with us.
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let (scheme, credentials) = line.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()
 }
 
 /// Compares digests without stopping at the first difference: how long it takes tells nothing.
@@ -114,9 +154,10 @@ pub(crate) struct SignedIn<S> {
 
 impl<S, B, R> Service<Request<B>> for SignedIn<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
+    B: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
     type Response = Response<Either<R, Full<Bytes>>>;
@@ -128,27 +169,36 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.accounts.identify(request.headers()) {
-            Some(context) => drop(request.extensions_mut().insert(context)),
-            None if !self.accounts.needs_user(&request) => {}
-            None => {
-                let answer = challenge(&request).map(|page| Either::Right(Full::new(page)));
-                return Box::pin(std::future::ready(Ok(answer)));
+        let accounts = Arc::clone(&self.accounts);
+        // The one that is ready; the next call gets ready by itself.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            if accounts.needs_user(&request) {
+                match accounts.identify(request.headers()).await {
+                    Ok(Some(context)) => drop(request.extensions_mut().insert(context)),
+                    Ok(None) => return Ok(refusal(&request, &Page::IdentityMissing)),
+                    Err(error) => {
+                        tracing::warn!("nobody can sign in: failed to {error}");
+                        return Ok(refusal(&request, &Page::DirectoryUnreachable));
+                    }
+                }
             }
-        }
-        let answer = self.inner.call(request);
-        Box::pin(async move { Ok(answer.await?.map(Either::Left)) })
+            Ok(inner.call(request).await?.map(Either::Left))
+        })
     }
 }
 
-fn challenge<B>(request: &Request<B>) -> Response<Bytes> {
+fn refusal<B, R>(request: &Request<B>, page: &Page) -> Response<Either<R, Full<Bytes>>> {
     let audience = Audience::of(request.method(), request.headers());
-    let mut page = render(&Page::IdentityMissing, &audience);
-    page.headers_mut().insert(
-        header::WWW_AUTHENTICATE,
-        HeaderValue::from_static(CHALLENGE),
-    );
-    page
+    let mut answer = render(page, &audience);
+    if matches!(page, Page::IdentityMissing) {
+        let challenge = HeaderValue::from_static(CHALLENGE);
+        answer
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    answer.map(|page| Either::Right(Full::new(page)))
 }
 
 const CHALLENGE: &str = "Basic realm=\"Outlook Web Access\", charset=\"UTF-8\"";

@@ -14,6 +14,9 @@
 
 mod client;
 mod company;
+#[allow(dead_code, reason = "only the whole gateway signs in by the directory")]
+#[path = "../gateway/domain_users.rs"]
+mod domain_users;
 mod mailbox;
 mod recorder;
 mod report;
@@ -21,6 +24,7 @@ mod script;
 #[path = "../gateway/server.rs"]
 mod server;
 mod servers;
+#[allow(dead_code, reason = "only the whole gateway signs in by the directory")]
 #[path = "../gateway/sign_in.rs"]
 mod sign_in;
 

@@ -172,9 +172,8 @@ impl Shape {
                 let path = ["back_end", &index.to_string(), "url"];
                 return Err(source.value(&path, knows_better));
             }
-            if let Some(index) = self.user.iter().position(|user| user.mailbox.is_some()) {
-                let path = ["user", &index.to_string(), "mailbox"];
-                return Err(source.value(&path, knows_better));
+            if !self.user.is_empty() {
+                return Err(source.value(&["user", "0", "name"], knows_better));
             }
         }
         for (index, user) in self.user.iter().enumerate() {

@@ -535,8 +535,8 @@ fn a_directory_takes_the_place_of_the_lists() {
         ),
         (
             &least,
-            "[[user]]\nname = \"anna\"\npassword = \"x\"\nsid = \"S-1-5-21-1-2-3-1\"\nmailbox = { server = \"x\" }",
-            "user[0].mailbox: expected nothing: [directory] knows",
+            "[[user]]\nname = \"anna\"\npassword = \"x\"\nsid = \"S-1-5-21-1-2-3-1\"",
+            "user[0].name: expected nothing: [directory] knows",
         ),
     ] {
         let problem = load(directory, rest).unwrap_err();

@@ -7,12 +7,16 @@
 mod config;
 #[path = "../../../examples/gateway/directory.rs"]
 mod directory;
+#[allow(dead_code, reason = "only the whole gateway signs in by the directory")]
+#[path = "../../../examples/gateway/domain_users.rs"]
+mod domain_users;
 #[path = "../../../examples/gateway/mailbox.rs"]
 mod mailbox;
 #[path = "../../../examples/gateway/patience.rs"]
 mod patience;
 #[path = "../../../examples/gateway/server.rs"]
 pub(crate) mod server;
+#[allow(dead_code, reason = "only the whole gateway signs in by the directory")]
 #[path = "../../../examples/gateway/sign_in.rs"]
 pub(crate) mod sign_in;
 #[path = "../../../examples/gateway/stop.rs"]

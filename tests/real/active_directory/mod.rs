@@ -2,6 +2,7 @@
 
 mod connections;
 mod decisions;
+mod explained;
 mod names;
 #[cfg(feature = "negotiate")]
 mod own_account;

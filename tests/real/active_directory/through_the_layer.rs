@@ -110,7 +110,7 @@ async fn every_outcome_reaches_the_user() {
 
 #[tokio::test]
 #[ignore = "needs samba"]
-//= src/docs/protocol.md#login-body
+//= src/docs/protocol.md#login-attributes
 async fn the_second_cas_learns_the_groups_that_groups_are_in() {
     let directory = samba().await;
     let mut administrator = Administrator::sign_in().await;
