@@ -185,7 +185,7 @@ async fn a_domain_controller_that_dies_fails_no_cached_user() {
     let seattle = SiteName::new("Seattle").unwrap();
     let this = Here::new(here(), seattle, "8.1.240.6".parse().unwrap());
     let layer = CasProxyLayer::new(this, directory.clone(), cached.clone());
-    let mail = service_fn(async |_: Request<Empty<bytes::Bytes>>| {
+    let mail = service_fn(|_: Request<Empty<bytes::Bytes>>| async {
         Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::from("mail")))
     });
     let stack = layer.layer(mail);

@@ -243,7 +243,7 @@ async fn visit(
     user: &ClientSecurityContext,
     path: &str,
 ) -> (Response<Bytes>, String) {
-    let mail = service_fn(async |_: Request<Full<Bytes>>| {
+    let mail = service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("mail of Seattle"))))
     });
     let mut headers = HeaderMap::new();
