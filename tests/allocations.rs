@@ -5,6 +5,7 @@ use std::{
     future::Ready,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use cas_proxy::{
@@ -12,7 +13,7 @@ use cas_proxy::{
     decision::Here,
     directory::{Mailbox, MailboxKey, ServerName, SiteName, Topology},
     first_cas::CasProxyLayer,
-    lookup::{Cached, InMemory, MailboxLookup},
+    lookup::{Answer, Cached, InMemory, MailboxLookup},
 };
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -20,6 +21,8 @@ use http_body_util::Empty;
 use tower::{Layer, Service};
 
 type Body = Empty<bytes::Bytes>;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An inner service that costs nothing itself.
 #[derive(Clone)]
@@ -86,5 +89,51 @@ fn a_local_request_allocates_nothing() -> Result<(), Box<dyn std::error::Error>>
         (0, 0)
     );
     assert_eq!(allocations("/favicon.ico")?, 0);
+    Ok(())
+}
+
+/// Bytes that a remembered user takes, whose mailbox's server is known already.
+fn remembered(users: u32) -> Result<i64, Box<dyn std::error::Error>> {
+    let mailbox = Mailbox::new(ServerName::new("mbx")?, "8.3.83.6".parse()?);
+    let answer = Answer::Found(Arc::new(mailbox.with_site(SiteName::new("Dallas")?)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let sid = |number| Sid::from_parts(5, &[21, 1, 2, 3, number]);
+    let mut cached_in = None;
+    let counted = allocation_counter::measure(|| {
+        let lookup = move |_| std::future::ready(Ok(answer.clone()));
+        let cached = Cached::builder(lookup).capacity(users as usize);
+        let cached = cached_in.insert(cached.time_to_live(DAY).build());
+        runtime.block_on(async {
+            for number in 0..users {
+                let key = MailboxKey::Sid(sid(number).expect("a SID"));
+                cached.locate(key).await.expect("an answer");
+            }
+        });
+    });
+    let cached = cached_in.ok_or("nothing was remembered")?;
+    let held = (0..users).filter(|&number| {
+        sid(number).is_ok_and(|sid| cached.peek(&MailboxKey::Sid(sid)).is_some())
+    });
+    let held = runtime.block_on(async { held.count() });
+    assert!(held > users as usize * 95 / 100, "only {held} are held");
+    Ok(counted.bytes_current / i64::try_from(held)?)
+}
+
+#[test]
+fn a_remembered_user_takes_at_most_200_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let bytes = remembered(100_000)?;
+    assert!(bytes <= 200, "{bytes} bytes each of 100,000 users");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a process of its own"]
+fn each_of_a_million_remembered_users_takes_at_most_200_bytes()
+-> Result<(), Box<dyn std::error::Error>> {
+    let bytes = remembered(1_000_000)?;
+    println!("{bytes} bytes each");
+    assert!(bytes <= 200, "{bytes} bytes each of 1,000,000 users");
     Ok(())
 }

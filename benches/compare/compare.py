@@ -18,10 +18,14 @@ import subprocess
 import sys
 import time
 
+# Nothing is left beside the sources.
+sys.dont_write_bytecode = True
+
+import growth
 import report
 from contenders import LARGE, Setup, scripts
 from processes import Failed, Server, stop_all
-from works import MIB, Works
+from works import Works
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
@@ -31,6 +35,8 @@ PROGRAMS = TARGET / "release"
 # What a sample of each work takes part in. The first proxy is what others are compared with.
 PROXIED = ["small", "medium", "post", "h2", "down", "up", "latency"]
 LOCAL = ["small", "h2"]
+LARGER = ["medium", "down"]
+COMMAND = "python3 benches/compare/compare.py"
 IDLE_CONNECTIONS = 10_000
 # A sample in which others took more of the cores than this is taken again.
 FOREIGN = 0.10
@@ -48,7 +54,7 @@ def main():
     try:
         if options.growth:
             build()
-            return report.growth(HERE, TARGET)
+            return grow(options)
         compare(options)
     except Failed as failed:
         sys.exit(f"compare.py failed to {failed}")
@@ -71,11 +77,12 @@ def compare(options):
 
     setup = Setup(folder(), PROGRAMS, {proxy_core}, {load_core})
     setup.upstreams()
-    proxies, local = list(setup.proxies()), list(setup.locals())
+    proxies, local, buffers = list(setup.proxies()), list(setup.locals()), setup.with_buffers()
     seconds, rounds = (1, 1) if options.quick else (options.seconds, options.rounds)
     large = LARGE // 16 if options.quick else LARGE
     works = Works(PROGRAMS, scripts(setup.folder), {load_core}, {proxy_core}, seconds, large)
     plan = [(work, contender) for work in PROXIED if wanted(options, work) for contender in proxies]
+    plan += [(work, buffers) for work in LARGER if wanted(options, work)]
     plan += [(work, contender) for work in LOCAL if wanted(options, work) for contender in local]
 
     samples = Samples()
@@ -103,10 +110,16 @@ def compare(options):
             kib = works.idle(contender, IDLE_CONNECTIONS // (20 if options.quick else 1))
             samples.add("idle", contender.key, {"kib": kib, "foreign": 0.0})
 
-    titles = {contender.key: contender.title for contender in proxies + local}
+    titles = {contender.key: contender.title for contender in [*proxies, buffers, *local]}
     result = {
-        "command": "python3 benches/compare/compare.py",
-        "measured": facts(works, rounds, seconds, time.monotonic() - started),
+        "command": COMMAND,
+        "measured": {
+            **machine(),
+            "rounds": rounds,
+            "seconds": seconds,
+            "rate": works.rate,
+            "took": round(time.monotonic() - started),
+        },
         "titles": titles,
         "works": samples.summary(),
     }
@@ -117,12 +130,24 @@ def compare(options):
         report.write(HERE, result)
 
 
+def grow(options):
+    rows = []
+    for row in growth.growth(PROGRAMS, {max(os.sched_getaffinity(0))}, 100 if options.quick else None):
+        say(" ".join(str(value) for value in row.values()))
+        rows.append(row)
+    print(growth.table(rows))
+    if options.quick:
+        print("\nnot written down: that takes a whole run")
+    else:
+        report.write_growth(HERE, rows, {"command": COMMAND + " --growth", **machine()})
+
+
 def both_cores(setup, works, samples, proxies, cores, rounds):
     """What a second core brings, when all is doubled with it: proxy, upstream and load generator."""
     double = Setup(setup.folder / "double", PROGRAMS, cores, cores, threads=len(cores))
     double.upstreams()
     ones = [each for each in proxies if each.key in ("nginx", "cas_proxy")]
-    twos = [double.nginx_proxy("nginx", "nginx, map", False), double.first_cas("cas_proxy", "cas-proxy", "lab")]
+    twos = [double.nginx_proxy("nginx", "nginx, map"), double.first_cas("cas_proxy", "cas-proxy", "lab")]
     first = {min(cores)}
     for _ in range(rounds):
         for one, two in zip(ones, twos):
@@ -224,7 +249,7 @@ def folder():
     return run
 
 
-def facts(works, rounds, seconds, took):
+def machine():
     def said(command):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=PROJECT)
         return (done.stdout.strip().splitlines() or ["?"])[0]
@@ -236,16 +261,11 @@ def facts(works, rounds, seconds, took):
     return {
         "day": datetime.date.today().isoformat(),
         "commit": said(["git", "rev-parse", "--short", "HEAD"]),
-        "cpu": f"{model}, {len(os.sched_getaffinity(1) if os.geteuid() == 0 else [0, 1])} cores",
+        "cpu": f"{model}, {os.cpu_count()} cores",
         "kernel": platform.release(),
         "rustc": said(["rustc", "--version"]),
         "nginx": said(["nginx", "-v"]),
         "haproxy": said(["haproxy", "-v"]),
-        "rounds": rounds,
-        "seconds": seconds,
-        "large_mib": works.large // MIB,
-        "rate": works.rate,
-        "took": round(took),
     }
 
 

@@ -61,12 +61,17 @@ class Setup:
 
     def proxies(self):
         """Those that are compared, the reference first."""
-        yield self.nginx_proxy("nginx", "nginx, map", False)
-        yield self.nginx_proxy("nginx_auth_request", "nginx, auth_request", True)
+        yield self.nginx_proxy("nginx", "nginx, map")
+        yield self.nginx_proxy("nginx_auth_request", "nginx, auth_request", asks=True)
         yield self.haproxy()
         yield self.axum_reverse_proxy()
         yield self.first_cas("cas_proxy", "cas-proxy", "lab")
         yield self.first_cas("cas_proxy_signed", "cas-proxy, signed", "shared-key")
+
+    def with_buffers(self):
+        """nginx with 16 times the buffers that it has by default, for what is large."""
+        buffers = "proxy_buffer_size 16k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;"
+        return self.nginx_proxy("nginx_buffers", "nginx, 64 KiB buffers", buffers=buffers)
 
     def locals(self):
         """Without a hop: the server alone, and the same server behind the layer."""
@@ -91,7 +96,7 @@ class Setup:
     def sites(self):
         return ["--dallas", f"127.0.0.1:{self.dallas}", "--reno", f"127.0.0.1:{self.reno}"]
 
-    def nginx_proxy(self, key, title, asks):
+    def nginx_proxy(self, key, title, asks=False, buffers=""):
         h1, h2 = free_ports(2)
         ask = "auth_request /lookup; auth_request_set $site $upstream_http_x_site;" if asks else ""
         table = "" if asks else "map $http_x_user $site { default dallas; include users.nginx; }"
@@ -104,7 +109,7 @@ class Setup:
     listen 127.0.0.1:{h1} backlog=4096;
     listen 127.0.0.1:{h2} backlog=4096 http2;
     proxy_http_version 1.1;
-    proxy_set_header Connection "";
+    {buffers}
     location / {{
       {ask}
       proxy_set_header Host $proxy_host;

@@ -103,15 +103,15 @@ def prepare(cores):
     os.setpgid(0, 0)
 
 
-def run(command, cores, **options):
-    """Runs a load generator to its end, and gives what it printed."""
+def run(command, cores, both=False):
+    """Runs a load generator to its end, and gives what it printed; on request what it printed as errors, too."""
     done = subprocess.run(
         [str(word) for word in command],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if both else subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=600,
         preexec_fn=lambda: prepare(cores),
-        **options,
     )
     if done.returncode != 0:
         raise Failed(f"run {' '.join(map(str, command))}: {(done.stderr or done.stdout).strip()[-500:]}")

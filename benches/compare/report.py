@@ -3,6 +3,7 @@
 import json
 import re
 
+import growth
 from picture import bars
 
 # Work, heading, the figure that is compared.
@@ -95,6 +96,12 @@ def write(here, result):
     readme = here.parent.parent / "README.md"
     between(readme, "comparison", table(result))
     print(f"written: results.json, comparison.svg, and {readme.name} if it has a place for them")
+
+
+def write_growth(here, rows, measured):
+    (here / "growth.json").write_text(compact({"measured": measured, "rows": rows}))
+    (here / "growth.svg").write_text(growth.picture(rows))
+    print("written: growth.json, growth.svg")
 
 
 def between(path, name, text):

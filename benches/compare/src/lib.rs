@@ -63,7 +63,10 @@ pub fn runtime(threads: usize) -> Result<Runtime, BoxError> {
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    Ok(builder.worker_threads(threads.max(1)).enable_all().build()?)
+    Ok(builder
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()?)
 }
 
 /// Serves HTTP/1.1, and HTTP/2 with prior knowledge, as `axum::serve` does. `make` makes the service of a connection.

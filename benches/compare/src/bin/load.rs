@@ -120,12 +120,7 @@ fn up(target: &Target, bytes: u64) -> Result<(), BoxError> {
 
 /// Each connection has a plan of its own, and a request counts from the moment it was planned for: what waits behind
 /// a slow answer waits in the figures, too.
-fn rate(
-    target: &Target,
-    rate: f64,
-    connections: u32,
-    span: Duration,
-) -> Result<(), BoxError> {
+fn rate(target: &Target, rate: f64, connections: u32, span: Duration) -> Result<(), BoxError> {
     // Or each sleep is 50 us too long. Threads inherit it.
     fs::write("/proc/self/timerslack_ns", "1")?;
     let period = Duration::from_secs_f64(f64::from(connections) / rate);
