@@ -63,7 +63,10 @@ fn as_whoever_decoded_before_us(
     let Ok(uri) = Uri::try_from(form) else { return };
     if let Ok(other) = owa_path::classify(scope, &uri) {
         assert_eq!(other.kind(), judged.kind(), "{uri}");
-        assert_eq!(other.explicit_logon(), judged.explicit_logon(), "{uri}");
+        // Of escapes in three layers, the third is looked behind for internal names only.
+        if decodings == 1 {
+            assert_eq!(other.explicit_logon(), judged.explicit_logon(), "{uri}");
+        }
     }
 }
 
