@@ -28,8 +28,8 @@ use tower::service_fn;
 
 use super::server::{connection, serve};
 
-const HEAD: Duration = Duration::from_secs(10);
-const CLIENT: hop_by_hop::Client = hop_by_hop::Client {
+pub(super) const HEAD: Duration = Duration::from_secs(10);
+pub(super) const CLIENT: hop_by_hop::Client = hop_by_hop::Client {
     peer: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1)),
     https: false,
     trusted: false,

@@ -24,9 +24,11 @@ mod stop;
 
 mod accept_loop;
 mod configuration;
+mod floods;
 mod slow_bodies;
 mod stack;
 mod stopping;
+mod ten_thousand;
 
 use std::{
     fs,

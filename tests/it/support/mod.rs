@@ -6,6 +6,7 @@ mod company;
 #[path = "../../../src/telemetry/collected.rs"]
 pub mod logs;
 pub mod pipes;
+pub mod process;
 pub mod site;
 pub mod wire;
 
