@@ -82,7 +82,8 @@
 //! | 0 | Who is the user? | [`csc`] |
 //!
 //! Prose: [`docs::deploying`] on what goes where in a real server, [`docs::kerberos`] on Kerberos between CASs,
-//! [`docs::protocol`] on what the two say, one requirement at a time, and [`docs::security`] on who is trusted with what.
+//! [`docs::protocol`] on what the two say, one requirement at a time, [`docs::security`] on who is trusted with what, and
+//! [`docs::dependencies`] on what this crate is made of.
 //!
 //! # Features
 //!
@@ -141,6 +142,9 @@ pub use second_cas::{SecondCasLayer, unless_proxied};
 /// Prose, for reading.
 #[cfg(any(doc, doctest))]
 pub mod docs {
+    #[doc = include_str!("docs/dependencies.md")]
+    pub mod dependencies {}
+
     #[doc = include_str!("docs/deploying.md")]
     pub mod deploying {}
 

@@ -17,6 +17,7 @@ mod bodies;
 mod cached_lookup;
 mod credentials;
 mod decision_table;
+mod dependencies;
 mod exhaustion;
 mod failures;
 mod first_cas;
