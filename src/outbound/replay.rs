@@ -115,7 +115,7 @@ impl Replay {
         self.0.lock().client_failed()
     }
 
-    /// The size of the whole body, if the client said it.
+    /// The size of the whole body, if the client said it or all of it has been read.
     pub(crate) fn exact(&self) -> Option<u64> {
         self.0.lock().exact()
     }

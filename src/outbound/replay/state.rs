@@ -204,8 +204,11 @@ impl State {
         self.is_caught_up() && (self.source_ended || counted())
     }
 
-    /// Bytes the current attempt still has to be given, if the client said how many there are.
+    /// Bytes the current attempt still has to be given, if that is known.
     pub(super) fn left(&self) -> Option<u64> {
+        if self.is_at_end() {
+            return Some(0);
+        }
         self.exact.map(|exact| exact.saturating_sub(self.given))
     }
 
@@ -213,8 +216,9 @@ impl State {
         self.pulled
     }
 
+    /// The size of the whole body: what the client said, or what there was of it.
     pub(super) fn exact(&self) -> Option<u64> {
-        self.exact
+        self.exact.or(self.source_ended.then_some(self.pulled))
     }
 
     pub(super) fn client_failed(&self) -> bool {

@@ -466,3 +466,18 @@ async fn the_size_told_is_what_is_left_for_this_attempt() {
     let unsized_body = self::replay([data("one")]);
     assert_eq!(attempt(&unsized_body).size_hint().exact(), None);
 }
+
+//= src/docs/protocol.md#failover-when
+#[tokio::test]
+async fn a_body_that_turned_out_empty_is_known_to_be_empty() {
+    let replay = self::replay([]);
+    let mut first = attempt(&replay);
+    assert_eq!((replay.exact(), first.size_hint().exact()), (None, None));
+    assert!(matches!(read(&mut first), Read::End));
+    let second = attempt(&replay);
+    assert_eq!(
+        (replay.exact(), second.size_hint().exact()),
+        (Some(0), Some(0))
+    );
+    assert!(second.is_end_stream());
+}

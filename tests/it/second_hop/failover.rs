@@ -26,7 +26,7 @@ use crate::support::{
     post,
     site::{Setup, Site, before, cas_at, code, whole},
     status, through,
-    wire::{CONTINUE, Listener, NEED_IDENTITY, OK},
+    wire::{ACCEPTED, CONTINUE, Listener, NEED_IDENTITY, OK},
 };
 
 /// These servers in the order in which user 2 comes to them.
@@ -79,11 +79,14 @@ fn event<B>(answer: &Response<B>) -> Option<Event> {
 
 /// Posts a large body, which waits for `100 Continue`.
 fn upload(layer: CasProxyLayer) -> tokio::task::JoinHandle<Response<Bytes>> {
+    upload_of(layer, Counted::new(100_000, true).0)
+}
+
+fn upload_of(layer: CasProxyLayer, body: Counted) -> tokio::task::JoinHandle<Response<Bytes>> {
     tokio::spawn(async move {
         let never = service_fn(|_: Request<Counted>| async {
             Err::<Response<String>, _>(std::io::Error::other("not served here"))
         });
-        let (body, _) = Counted::new(100_000, true);
         let request = by(2, Method::POST, "/owa/upload").body(body).unwrap();
         let answer = layer.layer(never).oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
@@ -211,6 +214,32 @@ async fn a_body_that_never_left_moves_with_its_request() {
         hop.answer(OK).await;
         assert_status(&client.await.unwrap(), 200);
     }
+}
+
+/// Its gate never opens the second time, but there is nothing behind it: all of the request has left.
+//= src/docs/protocol.md#failover-when
+#[tokio::test]
+async fn a_body_that_turned_out_empty_is_none_that_never_left() {
+    let [first, second] = two().await;
+    let (one, two) = (Listener::new().await, scripted(&[]).await);
+    let layer = before([one.as_cas(first), two.as_cas(second)]);
+    let client = upload_of(layer, Counted::new(0, false).0);
+    let mut hop = one.accept().await;
+    hop.head().await;
+    hop.answer(CONTINUE).await;
+    hop.chunked().await;
+    hop.answer(NEED_IDENTITY).await;
+    let head = hop.head().await;
+    hop.body(&head).await;
+    hop.answer(ACCEPTED).await;
+    let head = hop.head().await;
+    assert!(
+        !head.contains("expect") && head.contains("content-length: 0"),
+        "{head}"
+    );
+    drop(hop);
+    assert_status(&client.await.unwrap(), 503);
+    assert_eq!(two.connections(), 0);
 }
 
 //= src/docs/protocol.md#failover-when
