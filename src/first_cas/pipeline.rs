@@ -11,7 +11,7 @@ use super::{
     trip::Trip, visit::Visit,
 };
 use crate::{
-    decision::{Decision, decide},
+    decision::{Decision, Refusal, decide},
     directory::MailboxKey,
     lookup::{Answer, CouldNotAsk, Located},
     outbound::BoxError,
@@ -38,7 +38,7 @@ where
         mut report,
     } = visit;
     let mut trip = Trip::new(parts, body);
-    let mut sent_away = false;
+    let (mut sent_away, mut sends_away) = (false, false);
     let refused = loop {
         let located = match known.take() {
             Some(answer) => Ok(answer),
@@ -59,6 +59,12 @@ where
             },
             Decision::Redirect { url, silent } => {
                 return Verdict::Answer(report.redirect(url, silent));
+            }
+            //= src/docs/protocol.md#decide-one-hop
+            Decision::Refuse(Refusal::WrongSite) if !sends_away => {
+                // The other CAS may know of a move here that is younger than what we remember.
+                sends_away = true;
+                config.lookup.invalidate(&asked.key);
             }
             Decision::Refuse(refusal) => {
                 break Refused::decided(refusal, &asked.user, &asked.key);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     decision::Candidates,
-    directory::ServerName,
+    directory::ClientAccessServer,
     outbound::{BoxError, UpstreamBody, choose},
     telemetry::{self, Outcome},
 };
@@ -54,12 +54,19 @@ where
             return Proxied::Refused(refused);
         }
         let user = asked.user.user();
-        let mut tried: Vec<ServerName> = Vec::new();
-        let mut last = Proxied::Refused(Refused::no_candidate_left());
-        while let Some((server, turn)) =
-            choose(|| candidates.iter(), user, &tried, &config.state.health)
-        {
-            tried.push(server.name().clone());
+        let mut last = Proxied::Refused(match self.tried.is_empty() {
+            true => Refused::no_candidate_left(),
+            false => Refused::looped(
+                "the second CAS says the mailbox is elsewhere, the directory that it is there",
+            ),
+        });
+        while let Some((server, turn)) = choose(
+            || candidates.iter(),
+            user,
+            &self.tried,
+            &config.state.health,
+        ) {
+            self.tried.push(server.name().clone());
             let attempt = match Attempt::new(config, asked, server, turn, self) {
                 Ok(attempt) => attempt,
                 Err(refused) => return Proxied::Refused(refused),
@@ -67,13 +74,14 @@ where
             let (refused, answer) = match attempt.run(candidates.len()).await {
                 Tried::Done(proxied) => {
                     if is_unavailable(&proxied) {
-                        telemetry::all_failed(tried.len());
+                        telemetry::all_failed(self.tried.len());
                     }
                     return proxied;
                 }
                 Tried::Next(refused, answer) => (refused, answer),
             };
-            let others = tried.len() < candidates.len();
+            let is_left = |server: &Arc<ClientAccessServer>| !self.tried.contains(server.name());
+            let others = candidates.iter().any(is_left);
             //= src/docs/protocol.md#failover-when
             if others {
                 telemetry::failed_over(server.name(), server.site(), refused.failure());
@@ -99,7 +107,7 @@ where
             };
         }
         if is_unavailable(&last) {
-            telemetry::all_failed(tried.len());
+            telemetry::all_failed(self.tried.len());
         }
         last
     }

@@ -16,7 +16,7 @@ use super::{
     visit::{Asked, name_used},
 };
 use crate::{
-    directory::{MailboxKey, Origin},
+    directory::{MailboxKey, Origin, ServerName},
     outbound::{BoxError, OutboundBody, Replay, UpstreamBody, uploaded},
     pages::Page,
     wire::{
@@ -30,6 +30,9 @@ pub(super) struct Trip<B> {
     parts: Parts,
     payload: Payload<B>,
     pub(super) upgrade: Upgrade,
+    /// Whoever had the request already: nobody gets it a second time, not even after a 421 has sent it elsewhere.
+    //= src/docs/protocol.md#failover-when
+    pub(super) tried: Vec<ServerName>,
 }
 
 enum Payload<B> {
@@ -60,6 +63,7 @@ where
             parts,
             payload: Payload::Untouched(body),
             upgrade: Upgrade::default(),
+            tried: Vec::new(),
         }
     }
 

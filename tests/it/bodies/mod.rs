@@ -17,6 +17,7 @@ use crate::support::{
 
 mod left_behind;
 mod matrix;
+mod moves;
 
 type Line = Hop<DuplexStream>;
 
