@@ -6,9 +6,10 @@
 
 use super::{
     chain::{Chain, run},
-    dice::{Dice, attacks, connection},
+    dice::{attacks, connection},
     oracle::judge,
 };
+use crate::support::dice::Dice;
 
 //= src/docs/protocol.md#hop-target
 //= src/docs/protocol.md#header-client-never

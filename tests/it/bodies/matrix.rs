@@ -227,3 +227,30 @@ async fn a_body_arrives_whole_once_or_is_refused_with_nothing_stored() {
         }
     }
 }
+
+/// The same far beyond all buffers, one row a framing: all rows would take minutes without optimization.
+//= src/docs/protocol.md#status-441
+#[tokio::test(start_paused = true)]
+async fn sixty_four_mebibytes_arrive_whole_once() {
+    use {Expected::*, When::*};
+    let rows = [
+        (Version::HTTP_11, true, false, Before, Continues),
+        (Version::HTTP_11, false, true, DeafForEver, Continues),
+        (Version::HTTP_2, true, false, DeafForEver, SaysNothing),
+        (Version::HTTP_2, false, true, Before, Fails),
+    ];
+    for (version, sized, trailers, when, expected) in rows {
+        let framing = Framing {
+            version,
+            sized,
+            trailers,
+        };
+        let row = Row {
+            size: 64 * 1024 * 1024,
+            framing,
+            when,
+            expected,
+        };
+        row.check().await;
+    }
+}

@@ -15,9 +15,12 @@ use crate::support::{
     wire::{ACCEPTED, Hop},
 };
 
+mod crowds;
 mod left_behind;
 mod matrix;
 mod moves;
+mod schedules;
+mod streams;
 
 type Line = Hop<DuplexStream>;
 

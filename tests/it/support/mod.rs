@@ -3,6 +3,7 @@
 pub mod body;
 pub mod browser;
 mod company;
+pub mod dice;
 #[path = "../../../src/telemetry/collected.rs"]
 pub mod logs;
 pub mod pipes;

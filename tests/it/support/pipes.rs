@@ -42,7 +42,7 @@ impl Pipes {
         let dial = move |_: &Origin| {
             let (near, far) = duplex(64 * 1024);
             let called = calls.send(far).map_err(io::Error::other);
-            let near = Near(near, Arc::clone(&open));
+            let near = Near::new(near, &open);
             async move { called.map(|()| near) }
         };
         Client::builder().dial(dial).build()
@@ -82,10 +82,17 @@ impl Pipes {
     }
 }
 
-struct Near(
+/// The client's end of a pipe, counted while it is open.
+pub struct Near(
     DuplexStream,
     #[expect(dead_code, reason = "is counted")] Arc<()>,
 );
+
+impl Near {
+    pub fn new(stream: DuplexStream, open: &Arc<()>) -> Self {
+        Self(stream, Arc::clone(open))
+    }
+}
 
 impl AsyncRead for Near {
     fn poll_read(

@@ -104,6 +104,11 @@ impl Setup {
         }
     }
 
+    /// What makes TLS of a connection, if it is to be TLS.
+    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.tls.clone()
+    }
+
     /// How many requests a connection of HTTP/2 takes at a time.
     pub fn max_streams(mut self, streams: u32) -> Self {
         self.http.http2().max_concurrent_streams(streams);
@@ -275,6 +280,11 @@ impl Authority {
 
     /// A client that trusts this authority and no other.
     pub fn client(&self) -> ClientBuilder {
-        Client::builder().tls(Tls::trust_roots([self.root.clone()]).unwrap())
+        Client::builder().tls(self.tls())
+    }
+
+    /// Trusts this authority and no other.
+    pub fn tls(&self) -> Tls {
+        Tls::trust_roots([self.root.clone()]).unwrap()
     }
 }

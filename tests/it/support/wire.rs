@@ -139,6 +139,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Hop<T> {
         self.stream.write_all(bytes.as_ref()).await
     }
 
+    /// The connection itself, to be written to by other means.
+    pub fn into_stream(self) -> T {
+        self.stream
+    }
+
     /// Bytes already here and not read; then waits for the other side to close.
     pub async fn closed(self) -> usize {
         self.rest().await.len()
