@@ -1,5 +1,6 @@
 //! The way to the second CAS: TLS, failover, streams, both protocols on both sides.
 
+mod differential;
 mod failover;
 mod h2;
 mod health;
