@@ -2,7 +2,10 @@
 //!
 //! ```sh
 //! cargo run --release --example upload_through_441
+//! cargo run --release --example upload_through_441 -- 1024 chunked
 //! ```
+//!
+//! Size in MiB and framing, `sized`, `chunked` or `h2`, are yours to choose; 64 and `sized` otherwise.
 //!
 //! A user of Dallas uploads 64 MiB through Seattle, as the first thing of the day: Dallas knows nothing of the user
 //! yet, and answers 441. Seattle logs the user in and sends the upload again, although it keeps none of it, for by
@@ -17,17 +20,18 @@ use std::{
     fmt::Write as _,
     fs,
     future::pending,
+    net::SocketAddr,
     pin::Pin,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Buf as _;
+use bytes::{Buf as _, Bytes};
 use cas_proxy::{
     csc::ClientSecurityContext,
     decision::{Here, Policy},
@@ -40,6 +44,8 @@ use cas_proxy::{
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use pin_project_lite::pin_project;
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -50,7 +56,34 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-const UPLOAD: u64 = 64 * 1024 * 1024;
+/// What is uploaded, and how.
+#[derive(Clone, Copy, Debug)]
+struct Upload {
+    bytes: u64,
+    framing: Framing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Framing {
+    Sized,
+    Chunked,
+    Http2,
+}
+
+impl Upload {
+    fn from_arguments() -> Result<Self, BoxError> {
+        let mut arguments = std::env::args().skip(1);
+        let mebibytes: u64 = arguments.next().map_or(Ok(64), |size| size.parse())?;
+        let framing = match arguments.next().as_deref() {
+            None | Some("sized") => Framing::Sized,
+            Some("chunked") => Framing::Chunked,
+            Some("h2") => Framing::Http2,
+            Some(other) => return Err(format!("upload anything as `{other}`").into()),
+        };
+        let bytes = mebibytes * 1024 * 1024;
+        Ok(Self { bytes, framing })
+    }
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -79,6 +112,7 @@ struct Counters {
 
 /// True if all is as the title says.
 async fn run() -> Result<bool, BoxError> {
+    let wanted = Upload::from_arguments()?;
     let counters = Arc::<Counters>::default();
     let (dallas, seattle) = (
         TcpListener::bind("127.0.0.1:0").await?,
@@ -144,7 +178,7 @@ async fn run() -> Result<bool, BoxError> {
     ));
 
     let before = high_water();
-    let (sent, received) = upload(seattle_at, &counters).await?;
+    let (sent, received) = upload(seattle_at, wanted, &counters).await?;
     let grown = high_water()
         .zip(before)
         .map(|(after, before)| after - before);
@@ -156,7 +190,10 @@ async fn run() -> Result<bool, BoxError> {
         &counters.pulled,
     ]
     .map(|counter| counter.load(Relaxed));
-    println!("uploaded         {UPLOAD} bytes, through seattle to dallas");
+    println!(
+        "uploaded         {} bytes, through seattle to dallas",
+        wanted.bytes
+    );
     println!("answers of 441   {refusals}");
     println!(
         "at the 441       the client had sent {sent_then} bytes, seattle had pulled {pulled_then}"
@@ -170,21 +207,50 @@ async fn run() -> Result<bool, BoxError> {
         }
         None => println!("memory           not known on this system"),
     }
-    let whole = sent == received && pulled == UPLOAD;
-    let free = (refusals, sent_then, pulled_then) == (1, 0, 0);
+    let whole = sent == received && pulled == wanted.bytes;
+    // Over HTTP/2 a client sends what the window of its stream holds, and it stays in Seattle's connection unread.
+    let free =
+        (refusals, pulled_then) == (1, 0) && (sent_then == 0 || wanted.framing == Framing::Http2);
     // Were it kept anywhere, it would be 65,536 KiB.
     let streamed = grown.is_none_or(|grown| grown < 16 * 1024);
     Ok(whole && free && streamed)
 }
 
-/// Uploads as a browser does that asks first; the SHA-256 of what was sent, and the answer.
+/// Uploads as a browser does, which asks first where it can; the SHA-256 of what was sent, and the answer.
 async fn upload(
-    server: std::net::SocketAddr,
-    counters: &Counters,
+    server: SocketAddr,
+    wanted: Upload,
+    counters: &Arc<Counters>,
 ) -> Result<(String, String), BoxError> {
-    let mut stream = BufReader::new(TcpStream::connect(server).await?);
+    let stream = TcpStream::connect(server).await?;
+    let letter = Letter {
+        left: wanted.bytes,
+        number: 0,
+        hash: Arc::default(),
+        counters: Arc::clone(counters),
+    };
+    let hash = Arc::clone(&letter.hash);
+    let answer = match wanted.framing {
+        Framing::Http2 => over_http2(stream, letter).await?,
+        framing => over_http1(stream, server, framing, letter).await?,
+    };
+    let hash = std::mem::take(&mut *hash.lock().map_err(|_| "hash what was sent")?);
+    Ok((hex(hash), answer))
+}
+
+async fn over_http1(
+    stream: TcpStream,
+    server: SocketAddr,
+    framing: Framing,
+    mut letter: Letter,
+) -> Result<String, BoxError> {
+    let mut stream = BufReader::new(stream);
+    let length = match framing {
+        Framing::Chunked => "transfer-encoding: chunked".to_owned(),
+        _ => format!("content-length: {}", letter.left),
+    };
     let head = format!(
-        "POST /owa/upload HTTP/1.1\r\nhost: {server}\r\ncontent-length: {UPLOAD}\r\n\
+        "POST /owa/upload HTTP/1.1\r\nhost: {server}\r\n{length}\r\n\
          expect: 100-continue\r\nconnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
@@ -196,19 +262,74 @@ async fn upload(
             return Err(format!("be asked for the body: {line:?}").into());
         }
     }
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
-    for number in 0..UPLOAD / piece.len() as u64 {
-        for (place, byte) in (number..).zip(&mut piece) {
-            *byte = (place ^ (place >> 8)) as u8;
+    let chunked = framing == Framing::Chunked;
+    while let Some(piece) = letter.piece() {
+        if chunked {
+            stream
+                .write_all(format!("{:x}\r\n", piece.len()).as_bytes())
+                .await?;
         }
-        hash.update(&piece);
         stream.write_all(&piece).await?;
-        counters.sent.fetch_add(piece.len() as u64, Relaxed);
+        if chunked {
+            stream.write_all(b"\r\n").await?;
+        }
+    }
+    if chunked {
+        stream.write_all(b"0\r\n\r\n").await?;
     }
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     let (_, received) = answer.split_once("\r\n\r\n").ok_or("read an answer")?;
-    Ok((hex(hash), received.to_owned()))
+    Ok(received.to_owned())
+}
+
+async fn over_http2(stream: TcpStream, letter: Letter) -> Result<String, BoxError> {
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::post("http://seattle/owa/upload").body(letter)?;
+    let answer = sender.send_request(request).await?;
+    let text = answer.into_body().collect().await?.to_bytes();
+    Ok(String::from_utf8(text.to_vec())?)
+}
+
+/// What is uploaded: made, hashed and counted as it is sent.
+struct Letter {
+    left: u64,
+    number: u64,
+    hash: Arc<Mutex<Sha256>>,
+    counters: Arc<Counters>,
+}
+
+impl Letter {
+    fn piece(&mut self) -> Option<Bytes> {
+        let length = self.left.min(64 * 1024);
+        if length == 0 {
+            return None;
+        }
+        let piece: Vec<u8> = (self.number..self.number + length)
+            .map(|place| (place ^ (place >> 8)) as u8)
+            .collect();
+        self.number += 1;
+        self.left -= length;
+        if let Ok(mut hash) = self.hash.lock() {
+            hash.update(&piece);
+        }
+        self.counters.sent.fetch_add(length, Relaxed);
+        Some(piece.into())
+    }
+}
+
+impl Body for Letter {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.piece().map(|piece| Ok(Frame::data(piece))))
+    }
 }
 
 /// The service behind the layers: answers with the SHA-256 of the body.
