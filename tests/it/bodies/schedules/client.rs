@@ -81,10 +81,13 @@ async fn serve_here(
     let mut answer = Response::builder().header("x-exchange", number);
     let mut body = request.into_body();
     let mut got = Vec::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => got.extend_from_slice(&frame.into_data().unwrap()),
-            Err(_) => {
+    // A request that is served here is out of the layer's hands: how long its body may take is said here.
+    let patience = Duration::from_secs(60);
+    loop {
+        match timeout(patience, body.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => got.extend_from_slice(&frame.into_data().unwrap()),
+            Ok(Some(Err(_))) | Err(_) => {
                 answer = answer.status(400);
                 return Ok(answer.body(String::new()).unwrap());
             }

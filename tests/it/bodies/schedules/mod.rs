@@ -84,8 +84,10 @@ async fn play(seed: u64, company: &Company) -> Arc<Witness> {
         })
         .collect();
     for client in clients {
-        let ended = tokio::time::timeout(LONGEST, client).await;
-        ended.expect("a request has ended").unwrap();
+        match tokio::time::timeout(LONGEST, client).await {
+            Ok(ended) => ended.unwrap(),
+            Err(_) => panic!("a request does not end: {}", witness.so_far(&plan)),
+        }
     }
     // Uploads go on that an answer has overtaken, and connections idle.
     let started = Instant::now();

@@ -145,6 +145,22 @@ impl Witness {
         self.events(|events| events.outcomes.insert(visit, outcome));
     }
 
+    /// All that is known, for whoever has to find out why.
+    pub fn so_far(&self, plan: &Plan) -> String {
+        self.events(|events| {
+            let ended: Vec<_> = events.outcomes.keys().collect();
+            let exchanges = events
+                .exchanges
+                .iter()
+                .map(|exchange| format!("\n  {exchange:?}"));
+            format!(
+                "{ended:?} of {:#?}{}",
+                plan.visits,
+                exchanges.collect::<String>()
+            )
+        })
+    }
+
     /// Panics over whatever must not be.
     pub fn judge(&self, plan: &Plan) {
         let events = self.events.lock().unwrap();
