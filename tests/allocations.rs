@@ -1,4 +1,6 @@
 //! What a request costs in allocations, counted.
+#![cfg(test)]
+#![allow(clippy::expect_used, reason = "a test that fails may panic")]
 
 use std::{
     convert::Infallible,
