@@ -305,12 +305,7 @@ fn sign(bencher: Bencher<'_, '_>) {
         .unwrap();
     bencher.bench(|| {
         let target = Target::new(request.method(), "dallas.corp", request.uri());
-        key.sign(
-            &target,
-            black_box(request.headers()),
-            NOW,
-            [7; 16],
-        )
+        key.sign(&target, black_box(request.headers()), NOW, [7; 16])
     });
 }
 

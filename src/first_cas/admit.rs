@@ -18,6 +18,7 @@ use crate::{
     wire::{
         hop_by_hop, limits, mark, names, original_uri,
         owa_path::{self, Kind},
+        survey::Survey,
     },
 };
 
@@ -34,8 +35,12 @@ pub(super) enum Admitted<B> {
 pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -> Admitted<B> {
     let (mut parts, body) = request.into_parts();
     //= src/docs/protocol.md#header-client-never
-    names::strip_identity(&mut parts.headers);
-    let asked = match ask(config, &parts) {
+    let mut survey = Survey::of(&parts.headers);
+    if names::speak_of_identity(&parts.headers, &survey) {
+        names::strip_identity(&mut parts.headers);
+        survey = Survey::of(&parts.headers);
+    }
+    let asked = match ask(config, &parts, &survey) {
         Ok(Some(asked)) => asked,
         Ok(None) => return Admitted::Inner(to_inner(parts, body)),
         Err(refused) => {
@@ -46,7 +51,7 @@ pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -
     let known = config.lookup.peek(&asked.key);
     if let Some(Answer::Found(mailbox)) = &known {
         let topology = config.topology.topology();
-        let question = asked.question(config, Some(mailbox), &parts);
+        let question = asked.question(config, Some(mailbox));
         if decide(&config.here, &config.policy, &topology, &question) == Decision::ServeLocally {
             return Admitted::Inner(to_inner(parts, body));
         }
@@ -67,9 +72,16 @@ pub(super) fn to_inner<B>(mut parts: Parts, body: B) -> Request<B> {
 }
 
 /// What a request asks for: `None` if that is none of our business.
-fn ask(config: &Config, parts: &Parts) -> Result<Option<Asked>, Refused> {
+fn ask<'p>(
+    config: &Config,
+    parts: &'p Parts,
+    survey: &Survey<'p>,
+) -> Result<Option<Asked>, Refused> {
     let uri = original_uri(parts);
-    if let Err(error) = config.head_limits.check(uri, &parts.headers) {
+    let within = config
+        .head_limits
+        .check_surveyed(uri, &parts.headers, survey);
+    if let Err(error) = within {
         let page = match error {
             limits::HeadTooLarge::Target => Page::TargetTooLong,
             _ => Page::HeadTooLarge,
@@ -82,7 +94,7 @@ fn ask(config: &Config, parts: &Parts) -> Result<Option<Asked>, Refused> {
     match path.kind() {
         //= src/docs/protocol.md#scope
         Kind::OutOfScope => {
-            return hop_by_hop::check_passing(parts).map_or_else(refuse, |()| Ok(None));
+            return hop_by_hop::check_passing(parts, survey).map_or_else(refuse, |()| Ok(None));
         }
         //= src/docs/protocol.md#login-caller
         Kind::ProxyLogon | Kind::Ping => {
@@ -91,10 +103,11 @@ fn ask(config: &Config, parts: &Parts) -> Result<Option<Asked>, Refused> {
         }
         Kind::StaticLocal | Kind::Mailbox => {}
     }
-    if let Err(error) = hop_by_hop::check_request(&parts.method, uri, parts.version, &parts.headers)
-    {
-        return refuse(error);
-    }
+    let (method, version, headers) = (&parts.method, parts.version, &parts.headers);
+    let host = match hop_by_hop::check_surveyed(method, uri, version, headers, survey) {
+        Ok(host) => host,
+        Err(error) => return refuse(error),
+    };
     //= src/docs/protocol.md#static-local
     if path.kind() == Kind::StaticLocal {
         return Ok(None);
@@ -120,6 +133,7 @@ fn ask(config: &Config, parts: &Parts) -> Result<Option<Asked>, Refused> {
         owa_path: path.is_owa(),
         explicit_segment: path.explicit_segment().map(Box::from),
         from_cas,
+        name_used: config.names.used(Some(host)),
     }))
 }
 

@@ -1,31 +1,27 @@
 //! The second hop's answer, made one of ours.
 
-use http::{HeaderMap, HeaderValue, Response, Version, header};
-use http_body::Body;
+use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
 
-use super::{config::Config, failure::Refused, logins::Cookies, trip::Trip};
+use super::{config::Config, failure::Refused, logins::Cookies, visit::Asked};
 use crate::{
     directory::{Origin, ServerName},
-    outbound::{BoxError, UpstreamBody},
+    outbound::UpstreamBody,
     wire::{hop_by_hop, negotiate, rewrite},
 };
 
 /// Hygiene, rewriting and session cookies; the body gets its idle time-out.
-pub(super) fn prepare<B>(
+pub(super) fn prepare(
     config: &Config,
+    asked: &Asked,
     server: &ServerName,
     origin: &Origin,
     answer: Response<UpstreamBody>,
-    trip: &Trip<B>,
+    method: &Method,
     cookies: &Cookies,
-) -> Result<Response<UpstreamBody>, Refused>
-where
-    B: Body + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> Result<Response<UpstreamBody>, Refused> {
     let (mut parts, body) = answer.into_parts();
     hop_by_hop::prepare_response(
-        trip.method(),
+        method,
         parts.status,
         parts.version,
         &mut parts.headers,
@@ -36,7 +32,7 @@ where
     for cookie in cookies.iter() {
         parts.headers.append(header::SET_COOKIE, cookie.clone());
     }
-    rewrite::response(&mut parts.headers, origin, trip.name_used(config).origin());
+    rewrite::response(&mut parts.headers, origin, asked.name_used(config).origin());
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let body = body.with_idle_timeout(config.timeouts.idle);

@@ -188,10 +188,11 @@ where
         let cookies = self.login.unwrap_or_default();
         let prepared = answer::prepare(
             self.config,
+            self.asked,
             name,
             self.internal.origin(),
             answer,
-            self.trip,
+            self.trip.method(),
             &cookies,
         );
         let answer = match prepared {
@@ -265,13 +266,7 @@ where
     /// Has the user logged in here, as the one login of this request. Not `async`: a body that is not `Sync`
     /// must not be borrowed while waiting.
     fn log_in(&mut self, sent: Generation) -> impl Future<Output = Result<(), LoginOutcome>> {
-        let job = Login::new(
-            self.config,
-            self.server,
-            self.internal,
-            self.asked,
-            self.trip,
-        );
+        let job = Login::new(self.config, self.server, self.internal, self.asked);
         let (server, user) = (self.server.name(), self.asked.user.user());
         let (logins, login) = (&self.config.state.logins, &mut self.login);
         async move {

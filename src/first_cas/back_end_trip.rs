@@ -63,7 +63,7 @@ where
         if let Some(body) = &body {
             body.forget();
         }
-        let mut request = match self.request(config, origin, target, outbound) {
+        let mut request = match self.request(config, asked, origin, target, outbound) {
             Ok(request) => request,
             Err(refused) => return refuse(refused),
         };
@@ -92,10 +92,17 @@ where
                 refuse(Refused::unexpected(name, Phase::Answer, status))
             }
             _ => {
-                let answer =
-                    answer::prepare(config, name, origin, answer, self, &Cookies::default())
-                        .map_err(Refused::of_back_end)?
-                        .map(|body| body.holding(place));
+                let answer = answer::prepare(
+                    config,
+                    asked,
+                    name,
+                    origin,
+                    answer,
+                    self.method(),
+                    &Cookies::default(),
+                )
+                .map_err(Refused::of_back_end)?
+                .map(|body| body.holding(place));
                 let answer = self.finish_upload(config, answer, body);
                 let outcome = Outcome::BackEnd {
                     server: name.clone(),

@@ -37,7 +37,9 @@ where
             },
         };
         let (origin, target) = (self.internal.origin(), self.trip.target());
-        let mut request = self.trip.request(self.config, origin, target, outbound)?;
+        let mut request = self
+            .trip
+            .request(self.config, self.asked, origin, target, outbound)?;
         self.trip.identify(self.config, self.asked, &mut request);
         answer::give_cookies(request.headers_mut(), self.login.as_ref());
         self.trip.upgrade.put_on(request.headers_mut());

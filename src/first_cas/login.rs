@@ -4,22 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    answer,
-    config::Config,
-    failure::Refused,
-    logins::LoginOutcome,
-    trip::{Trip, absolute},
-    visit::Asked,
+    answer, config::Config, failure::Refused, logins::LoginOutcome, trip::absolute, visit::Asked,
 };
 use crate::{
     csc::xml,
     directory::{ClientAccessServer, InternalUrl, MailboxKey, Origin},
     outbound::{
-        BoxError, CredentialsError, OutboundBody, SendErrorKind, Turn,
+        CredentialsError, OutboundBody, SendErrorKind, Turn,
         credentials::{AnswerCheck, Authentication, Unauthenticated},
     },
     telemetry::{self, LoginResult, Phase},
@@ -36,17 +30,12 @@ pub(super) struct Login {
 }
 
 impl Login {
-    pub(super) fn new<B>(
+    pub(super) fn new(
         config: &Arc<Config>,
         server: &Arc<ClientAccessServer>,
         internal: &InternalUrl,
         asked: &Asked,
-        trip: &Trip<B>,
-    ) -> Result<Self, Refused>
-    where
-        B: Body + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Self, Refused> {
         //= src/docs/protocol.md#login-limit
         let body = xml::write(&asked.user).map_err(Refused::too_many_sids)?;
         //= src/docs/protocol.md#login-request
@@ -70,7 +59,7 @@ impl Login {
         };
         proxy_headers::write(
             headers,
-            trip.name_used(config).proxy_uri(),
+            asked.name_used(config).proxy_uri(),
             &config.version,
             asked.user.user_header(),
             false,

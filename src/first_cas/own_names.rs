@@ -56,11 +56,24 @@ impl OwnNames {
 
     /// The name this client used, as far as it is one of ours.
     //= src/docs/protocol.md#header-uri
-    pub(super) fn used(&self, host: Option<&str>) -> &OwnName {
-        host.and_then(|host| self.hosts.iter().find(|own| own.origin.has_authority(host)))
+    pub(super) fn used(&self, host: Option<&str>) -> Used {
+        let listed = |host| {
+            let mut hosts = self.hosts.iter();
+            hosts.position(|own| own.origin.has_authority(host))
+        };
+        Used(host.and_then(listed))
+    }
+
+    pub(super) fn get(&self, used: Used) -> &OwnName {
+        used.0
+            .and_then(|at| self.hosts.get(at))
             .unwrap_or(&self.fallback)
     }
 }
+
+/// Which of the names a client used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used(Option<usize>);
 
 /// Text that is no host by which clients could reach a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +134,8 @@ mod tests {
 
     #[track_caller]
     fn check(host: Option<&str>, proxy_uri: &str) {
-        assert_eq!(names().used(host).proxy_uri(), proxy_uri);
+        let names = names();
+        assert_eq!(names.get(names.used(host)).proxy_uri(), proxy_uri);
     }
 
     //= src/docs/protocol.md#header-uri
@@ -142,9 +156,15 @@ mod tests {
     #[test]
     fn without_an_external_url_the_listener_stands_in() {
         let mut names = OwnNames::of_server(&ServerName::new("SEA CAS 1").unwrap());
-        assert_eq!(names.used(None).proxy_uri(), "http://localhost/owa");
+        assert_eq!(
+            names.get(names.used(None)).proxy_uri(),
+            "http://localhost/owa"
+        );
         names.set_listener(([127, 0, 0, 1], 8080).into());
-        assert_eq!(names.used(None).proxy_uri(), "http://127.0.0.1:8080/owa");
+        assert_eq!(
+            names.get(names.used(None)).proxy_uri(),
+            "http://127.0.0.1:8080/owa"
+        );
     }
 
     #[test]

@@ -51,7 +51,7 @@ where
             Err(error) => break Refused::could_not_ask(error),
         };
         let topology = config.topology.topology();
-        let question = asked.question(&config, mailbox.as_deref(), trip.parts());
+        let question = asked.question(&config, mailbox.as_deref());
         match decide(&config.here, &config.policy, &topology, &question) {
             Decision::ServeLocally => match trip.into_request() {
                 Some((parts, body)) => return Verdict::Serve(to_inner(parts, body)),

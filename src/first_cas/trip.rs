@@ -2,25 +2,19 @@
 //! take over from one another.
 
 use http::{
-    Extensions, HeaderValue, Method, Request, Response, Uri, header, request::Parts,
-    uri::PathAndQuery,
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, header,
+    request::Parts,
+    uri::{Authority, PathAndQuery},
 };
 use http_body::Body;
 
-use super::{
-    config::Config,
-    exchange::waits,
-    failure::Refused,
-    own_names::OwnName,
-    tunnel::Upgrade,
-    visit::{Asked, name_used},
-};
+use super::{config::Config, exchange::waits, failure::Refused, tunnel::Upgrade, visit::Asked};
 use crate::{
     directory::{MailboxKey, Origin, ServerName},
     outbound::{BoxError, OutboundBody, Replay, UpstreamBody, uploaded},
     pages::Page,
     wire::{
-        hop_by_hop::{self, Client},
+        hop_by_hop::{self, Client, Framing},
         original_uri, owa_path, proxy_headers, rewrite,
     },
 };
@@ -156,26 +150,21 @@ where
             .unwrap_or_else(|| PathAndQuery::from_static("/"))
     }
 
-    /// The name under which the client knows this CAS.
-    pub(super) fn name_used<'c>(&self, config: &'c Config) -> &'c OwnName {
-        name_used(config, &self.parts)
-    }
-
     /// A copy of the head for `origin`: hygiene done, framing of `body` said anew, no identity yet.
     pub(super) fn request(
         &self,
         config: &Config,
+        asked: &Asked,
         origin: &Origin,
         target: PathAndQuery,
         body: OutboundBody,
     ) -> Result<Request<OutboundBody>, Refused> {
-        let own = self.name_used(config).origin();
-        let mut headers = self.parts.headers.clone();
-        hop_by_hop::prepare_request(
+        let own = asked.name_used(config).origin();
+        let (mut headers, prepared) = hop_by_hop::onward(
             &self.parts.method,
             original_uri(&self.parts),
             self.parts.version,
-            &mut headers,
+            &self.parts.headers,
             &config.via,
             &client(&self.parts.extensions, own),
         )
@@ -183,7 +172,8 @@ where
         config.log_on_cookies.strip(&mut headers);
         rewrite::request(&mut headers, own, origin);
         headers.insert(header::HOST, origin.host_header().clone());
-        frame(&mut headers, &self.parts.method, &body);
+        let said = prepared.framing != Framing::Undeclared;
+        frame(&mut headers, &self.parts.method, &body, said);
         let mut request = Request::new(body);
         *request.method_mut() = self.parts.method.clone();
         *request.uri_mut() = absolute(origin, target).map_err(Refused::internal)?;
@@ -208,7 +198,7 @@ where
         //= src/docs/protocol.md#header-explicit
         proxy_headers::write(
             request.headers_mut(),
-            self.name_used(config).proxy_uri(),
+            asked.name_used(config).proxy_uri(),
             &config.version,
             asked.user.user_header(),
             owa_path::is_web_part(original_uri(&self.parts).query()),
@@ -225,9 +215,9 @@ pub(super) fn absolute(origin: &Origin, target: PathAndQuery) -> Result<Uri, Box
     parts.authority = Some(origin.authority().clone());
     parts.path_and_query = Some(target);
     let uri = Uri::from_parts(parts)?;
+    // Scheme, host and port at once: the authority holds nothing else.
     if uri.scheme() != Some(origin.scheme())
-        || uri.host() != Some(origin.authority().host())
-        || uri.port_u16() != origin.authority().port_u16()
+        || uri.authority().map(Authority::as_str) != Some(origin.authority().as_str())
     {
         return Err("the URL built is not at the server that was chosen".into());
     }
@@ -244,9 +234,10 @@ fn client(extensions: &Extensions, own: &Origin) -> Client {
 }
 
 /// Says how long the body is, whatever the client's own hop said.
-pub(super) fn frame(headers: &mut http::HeaderMap, method: &Method, body: &OutboundBody) {
-    headers.remove(header::TRANSFER_ENCODING);
-    let said = headers.remove(header::CONTENT_LENGTH).is_some();
+fn frame(headers: &mut HeaderMap, method: &Method, body: &OutboundBody, said: bool) {
+    if said {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     match body.size_hint().exact() {
         // A server may ask for the length of the body even where there is none.
         Some(0) if body.is_end_stream() && !said && is_usually_without_body(method) => {}

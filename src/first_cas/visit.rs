@@ -2,13 +2,16 @@
 
 use http::request::Parts;
 
-use super::{config::Config, own_names::OwnName, report::Report};
+use super::{
+    config::Config,
+    own_names::{OwnName, Used},
+    report::Report,
+};
 use crate::{
     csc::ClientSecurityContext,
     decision::Question,
     directory::{Mailbox, MailboxKey},
     lookup::Answer,
-    wire::{hop_by_hop, original_uri},
 };
 
 /// A request in scope, on its way through the pipeline.
@@ -30,6 +33,8 @@ pub(super) struct Asked {
     pub(super) explicit_segment: Option<Box<str>>,
     /// Whether a verified CAS sent it.
     pub(super) from_cas: bool,
+    /// Under which name the client knows this CAS.
+    pub(super) name_used: Used,
 }
 
 impl Asked {
@@ -37,19 +42,16 @@ impl Asked {
         &self,
         config: &'q Config,
         mailbox: Option<&'q Mailbox>,
-        parts: &Parts,
     ) -> Question<'q> {
         let mut question = Question::about(mailbox);
-        question.client_host = Some(name_used(config, parts).origin().authority().as_str());
+        question.client_host = Some(self.name_used(config).origin().authority().as_str());
         question.from_cas = self.from_cas;
         question.owa_path = self.owa_path;
         question
     }
-}
 
-/// The name under which this request's client knows this CAS.
-pub(super) fn name_used<'c>(config: &'c Config, parts: &Parts) -> &'c OwnName {
-    let uri = original_uri(parts);
-    let host = hop_by_hop::client_host(parts.version, uri, &parts.headers);
-    config.names.used(host)
+    /// The name under which the client knows this CAS.
+    pub(super) fn name_used<'c>(&self, config: &'c Config) -> &'c OwnName {
+        config.names.get(self.name_used)
+    }
 }

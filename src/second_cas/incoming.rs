@@ -16,6 +16,7 @@ use crate::wire::{
     original_uri,
     owa_path::{self, Kind},
     proxy_headers::ProxyHeaders,
+    survey::Survey,
 };
 
 /// A request, classified.
@@ -117,7 +118,7 @@ pub(super) fn classify(
 //= src/docs/protocol.md#copy-request
 fn check(door: Door, request: &Parts) -> Result<(), Answered> {
     let checked = match door {
-        Door::Elsewhere => hop_by_hop::check_passing(request),
+        Door::Elsewhere => hop_by_hop::check_passing(request, &Survey::of(&request.headers)),
         _ => {
             let uri = original_uri(request);
             hop_by_hop::check_request(&request.method, uri, request.version, &request.headers)

@@ -57,19 +57,27 @@ impl Nominations {
         }
     }
 
-    /// Removes what is nominated and may go, and `Connection` itself.
-    pub(super) fn remove(&self, headers: &mut HeaderMap, may_go: impl Fn(&str) -> bool) {
-        if self.others {
-            let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-            for name in lines.iter().flat_map(names_in) {
-                match std::str::from_utf8(name) {
-                    Ok(name) if may_go(name) => drop(headers.remove(name)),
-                    // Not a name that a header could have.
-                    _ => {}
-                }
+    /// The lines that nominate more than what is removed anyway.
+    pub(super) fn lines(&self, headers: &HeaderMap) -> Vec<HeaderValue> {
+        match self.others {
+            true => headers.get_all(CONNECTION).iter().cloned().collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Removes what is nominated in `lines` and may go.
+    pub(super) fn remove<'l>(
+        lines: impl IntoIterator<Item = &'l HeaderValue>,
+        headers: &mut HeaderMap,
+        may_go: impl Fn(&str) -> bool,
+    ) {
+        for name in lines.into_iter().flat_map(names_in) {
+            match std::str::from_utf8(name) {
+                Ok(name) if may_go(name) => drop(headers.remove(name)),
+                // Not a name that a header could have.
+                _ => {}
             }
         }
-        headers.remove(CONNECTION);
     }
 }
 

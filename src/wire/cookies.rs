@@ -9,11 +9,7 @@ use http::{HeaderMap, HeaderValue, header::COOKIE};
 /// Names are asked about as they stand, up to the `=`, without white space around them. A comma parts cookies like a
 /// semicolon: servers exist that read it so (RFC 2109 section 4.3.4).
 pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
-    let holds_unwanted = |line: &HeaderValue| {
-        let mut pieces = line.as_bytes().split(is_separator);
-        pieces.any(|piece| unwanted(name(piece)))
-    };
-    if !headers.get_all(COOKIE).iter().any(holds_unwanted) {
+    if !any(headers, &unwanted) {
         return;
     }
     let lines = headers.get_all(COOKIE).iter();
@@ -22,6 +18,15 @@ pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) 
     for line in kept {
         headers.append(COOKIE, line);
     }
+}
+
+/// Whether there are such cookies.
+pub(super) fn any(headers: &HeaderMap, wanted: impl Fn(&[u8]) -> bool) -> bool {
+    let mut lines = headers.get_all(COOKIE).iter();
+    lines.any(|line| {
+        let mut pieces = line.as_bytes().split(is_separator);
+        pieces.any(|piece| wanted(name(piece)))
+    })
 }
 
 fn without(line: &HeaderValue, unwanted: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
@@ -53,8 +58,13 @@ fn without(line: &HeaderValue, unwanted: impl Fn(&[u8]) -> bool) -> Option<Heade
 
 /// The name of the cookie in `piece`, which may still end with its separator.
 fn name(piece: &[u8]) -> &[u8] {
-    let mut parts = piece.splitn(2, |byte| *byte == b'=' || is_separator(byte));
-    parts.next().unwrap_or_default().trim_ascii()
+    let end = piece
+        .iter()
+        .position(|byte| *byte == b'=' || is_separator(byte));
+    piece
+        .get(..end.unwrap_or(piece.len()))
+        .unwrap_or_default()
+        .trim_ascii()
 }
 
 fn is_separator(byte: &u8) -> bool {

@@ -6,19 +6,17 @@ use std::fmt;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
-    header::{
-        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING,
-        UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, TE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
 };
 
 pub(crate) use super::connection::upgrade_named;
 use super::{
     connection::{Nominations, is_protected, names_in},
-    forwarded::{self, is_account},
-    framing::{self, BadFraming, agreed_host},
+    forwarded,
+    framing::{self, BadFraming},
     names::{names_identity, strip_identity_trailers},
+    survey::{Class, Survey},
 };
 pub use super::{
     forwarded::Client,
@@ -61,7 +59,7 @@ pub use super::{
 /// Identity headers are not looked for; [`strip_identity`](super::names::strip_identity) has been there before.
 ///
 /// # Errors
-/// If the request could mean different things to the servers behind us. The headers are then half done.
+/// If the request could mean different things to the servers behind us. The headers are then as they were.
 pub fn prepare_request(
     method: &Method,
     uri: &Uri,
@@ -70,48 +68,68 @@ pub fn prepare_request(
     via: &Via,
     client: &Client,
 ) -> Result<Prepared, BadRequest> {
-    if matches!(*method, Method::CONNECT | Method::TRACE) {
-        // An answer to TRACE would show the client the headers we are about to add.
-        return Err(BadRequest::Method);
+    let (onward, prepared) = onward(method, uri, version, headers, via, client)?;
+    *headers = onward;
+    Ok(prepared)
+}
+
+/// The headers that [`prepare_request`] makes of a client's, with room for those of the next hop. What stays here is
+/// never copied, which is cheaper than taking it out of a copy.
+pub(crate) fn onward(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    via: &Via,
+    client: &Client,
+) -> Result<(HeaderMap, Prepared), BadRequest> {
+    let survey = Survey::of(headers);
+    // An answer to TRACE would show the client the headers we are about to add.
+    check_method(method)?;
+    let host = survey.host_value(version, uri).ok_or(BadRequest::Host)?;
+    let framing = survey.check(version, headers)?;
+    let nominated = survey.connection.then(|| Nominations::read(headers));
+    if nominated.as_ref().is_some_and(|names| names.protected) {
+        return Err(BadRequest::Connection);
     }
-    let mut survey = Survey::of(headers, client.trusted);
-    let host = survey.take_host(version, uri).ok_or(BadRequest::Host)?;
-    //= src/docs/protocol.md#copy-request
-    if survey.authorizations > 1 {
-        return Err(BadRequest::Authorization);
-    }
-    let framing = match survey.is_framed {
-        true => framing::settle(version, headers)?,
-        false => Framing::Undeclared,
+    let upgrade = match &nominated {
+        Some(nominated) if survey.upgrade => nominated.upgrade(version, headers),
+        _ => None,
     };
-    let wants_trailers = survey.te && accepts_trailers(headers);
-    let upgrade = match survey.connection {
-        true => remove_connection(version, headers, &survey)?,
-        false => None,
-    };
-    let hop = [
-        (survey.hosts > 0, HOST),
-        (survey.authorizations > 0, AUTHORIZATION),
-        (survey.expect, EXPECT),
-        (survey.te, TE),
-        (survey.upgrade, UPGRADE),
-    ];
-    for name in hop
-        .into_iter()
-        .filter_map(|(seen, name)| seen.then_some(name))
-        .chain(survey.others)
-    {
-        headers.remove(name);
+    let mut onward = HeaderMap::with_capacity(headers.len() + ROOM_FOR_OURS);
+    for (name, value) in headers {
+        //= src/docs/protocol.md#copy-request
+        match Class::of(name.as_str().as_bytes()) {
+            Class::Host
+            | Class::Authorization
+            | Class::Connection
+            | Class::ContentLength
+            | Class::TransferEncoding
+            | Class::Te
+            | Class::Upgrade
+            | Class::OfHop => continue,
+            Class::Account if !client.trusted => continue,
+            Class::Account | Class::Cookie | Class::Identity | Class::Via | Class::OfMessage => {}
+        }
+        onward.append(name, value.clone());
     }
-    if wants_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    if let Framing::Length(length) = framing {
+        // The line as it came, unless there are several.
+        let line = only_line(headers, CONTENT_LENGTH).unwrap_or_else(|| length.into());
+        onward.insert(CONTENT_LENGTH, line);
+    }
+    if let Some(nominated) = nominated {
+        Nominations::remove(&nominated.lines(headers), &mut onward, |_| true);
+    }
+    if survey.te && accepts_trailers(headers) {
+        onward.insert(TE, HeaderValue::from_static("trailers"));
     }
     if survey.cookies > 1 {
-        join_cookies(headers);
+        join_cookies(&mut onward);
     }
-    via.append(headers, version);
-    forwarded::write(headers, client, &host);
-    Ok(Prepared { framing, upgrade })
+    via.append(&mut onward, version);
+    forwarded::write(&mut onward, client, &host);
+    Ok((onward, Prepared { framing, upgrade }))
 }
 
 /// Checks what [`prepare_request`] checks, short of `Connection`, and changes nothing: for a request that stays here.
@@ -124,28 +142,44 @@ pub fn check_request(
     version: Version,
     headers: &HeaderMap,
 ) -> Result<(), BadRequest> {
-    if matches!(*method, Method::CONNECT | Method::TRACE) {
-        return Err(BadRequest::Method);
+    check_surveyed(method, uri, version, headers, &Survey::of(headers)).map(drop)
+}
+
+/// The same, after a look over all headers has been taken. Gives the host that the client asks for.
+pub(crate) fn check_surveyed<'h>(
+    method: &Method,
+    uri: &'h Uri,
+    version: Version,
+    headers: &HeaderMap,
+    survey: &Survey<'h>,
+) -> Result<&'h str, BadRequest> {
+    check_method(method)?;
+    let host = survey.host(version, uri).ok_or(BadRequest::Host)?;
+    survey.check(version, headers)?;
+    Ok(host)
+}
+
+fn check_method(method: &Method) -> Result<(), BadRequest> {
+    match *method {
+        Method::CONNECT | Method::TRACE => Err(BadRequest::Method),
+        _ => Ok(()),
     }
-    if client_host(version, uri, headers).is_none() {
-        return Err(BadRequest::Host);
-    }
-    if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
-        return Err(BadRequest::Authorization);
-    }
-    framing::read(version, headers)?;
-    Ok(())
+}
+
+fn only_line(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next()?;
+    lines.next().is_none().then(|| line.clone())
 }
 
 /// Checks what concerns even those who ask for nothing of ours: that it is certain where the body ends, and that
 /// nobody takes us for a forward proxy.
-pub(crate) fn check_passing(request: &Parts) -> Result<(), BadRequest> {
+pub(crate) fn check_passing(request: &Parts, survey: &Survey<'_>) -> Result<(), BadRequest> {
     // Extended CONNECT (RFC 8441) has a path, and is the inner service's to answer.
     if request.method == Method::CONNECT && request.uri.path().is_empty() {
         return Err(BadRequest::Method);
     }
-    framing::read(request.version, &request.headers)?;
-    Ok(())
+    survey.framing(request.version, &request.headers).map(drop)
 }
 
 /// What was taken out of a message's headers and still matters.
@@ -196,13 +230,12 @@ pub fn prepare_response(
 ) -> Result<Prepared, BadResponse> {
     //= src/docs/protocol.md#copy-response
     let (mut connection, mut is_framed) = (false, false);
-    let mut unwanted = Vec::new();
+    let mut unwanted = false;
     for name in headers.keys() {
         match name.as_str().as_bytes() {
             b"connection" => connection = true,
             b"content-length" | b"transfer-encoding" => is_framed = true,
-            other if is_kept_from_clients(other) => unwanted.push(name.clone()),
-            _ => {}
+            other => unwanted |= is_kept_from_clients(other),
         }
     }
     let is_empty = status.is_informational() || status == StatusCode::NO_CONTENT;
@@ -221,10 +254,19 @@ pub fn prepare_response(
     if connection {
         let nominated = Nominations::read(headers);
         upgrade = nominated.upgrade(version, headers);
-        nominated.remove(headers, |name| !name.eq_ignore_ascii_case("content-length"));
+        let lines = nominated.lines(headers);
+        Nominations::remove(&lines, headers, |name| {
+            !name.eq_ignore_ascii_case("content-length")
+        });
+        headers.remove(CONNECTION);
     }
-    for name in unwanted {
-        headers.remove(name);
+    // Most answers have one or two of them, for which a list costs more than another look.
+    let is_unwanted = |name: &&HeaderName| is_kept_from_clients(name.as_str().as_bytes());
+    while unwanted {
+        match headers.keys().find(is_unwanted).cloned() {
+            Some(name) => drop(headers.remove(name)),
+            None => unwanted = false,
+        }
     }
     via.append(headers, version);
     Ok(Prepared { framing, upgrade })
@@ -314,81 +356,22 @@ impl fmt::Display for BadResponse {
 
 impl std::error::Error for BadResponse {}
 
-/// What one look over all lines of a request finds.
-#[derive(Debug, Default)]
-struct Survey {
-    hosts: usize,
-    host: Option<HeaderValue>,
-    authorizations: usize,
-    cookies: usize,
-    connection: bool,
-    is_framed: bool,
-    expect: bool,
-    te: bool,
-    upgrade: bool,
-    /// Names that few requests have.
-    others: Vec<HeaderName>,
-}
-
-impl Survey {
-    fn of(headers: &HeaderMap, trusted: bool) -> Self {
-        let mut survey = Self::default();
-        for (name, value) in headers {
-            match name.as_str().as_bytes() {
-                b"host" => {
-                    survey.hosts += 1;
-                    survey.host = Some(value.clone());
-                }
-                b"authorization" => survey.authorizations += 1,
-                b"cookie" => survey.cookies += 1,
-                b"connection" => survey.connection = true,
-                b"content-length" | b"transfer-encoding" => survey.is_framed = true,
-                b"expect" => survey.expect = true,
-                b"te" => survey.te = true,
-                b"upgrade" => survey.upgrade = true,
-                b"keep-alive"
-                | b"proxy-connection"
-                | b"proxy-authorization"
-                | b"proxy-authenticate"
-                | b"proxy-authentication-info"
-                | b"http2-settings" => survey.others.push(name.clone()),
-                other if !trusted && is_account(other) => survey.others.push(name.clone()),
-                _ => {}
-            }
+impl Survey<'_> {
+    /// What makes a request uncertain, wherever it goes.
+    fn check(&self, version: Version, headers: &HeaderMap) -> Result<Framing, BadRequest> {
+        //= src/docs/protocol.md#copy-request
+        if self.authorizations > 1 {
+            return Err(BadRequest::Authorization);
         }
-        survey
+        self.framing(version, headers)
     }
 
-    /// The one host of the request.
-    fn take_host(&mut self, version: Version, uri: &Uri) -> Option<HeaderValue> {
-        if self.hosts > 1 {
-            return None;
-        }
-        let line = self.host.take();
-        let host = agreed_host(version, uri, line.as_ref())?;
-        match line {
-            Some(_) => line,
-            None => HeaderValue::from_str(host).ok(),
+    fn framing(&self, version: Version, headers: &HeaderMap) -> Result<Framing, BadRequest> {
+        match self.is_framed {
+            true => Ok(framing::read(version, headers)?),
+            false => Ok(Framing::Undeclared),
         }
     }
-}
-
-fn remove_connection(
-    version: Version,
-    headers: &mut HeaderMap,
-    survey: &Survey,
-) -> Result<Option<HeaderValue>, BadRequest> {
-    let nominated = Nominations::read(headers);
-    if nominated.protected {
-        return Err(BadRequest::Connection);
-    }
-    let upgrade = if survey.upgrade {
-        nominated.upgrade(version, headers)
-    } else {
-        None
-    };
-    nominated.remove(headers, |_| true);
-    Ok(upgrade)
 }
 
 fn is_of_hop(name: &[u8]) -> bool {
@@ -441,6 +424,9 @@ fn join_cookies(headers: &mut HeaderMap) {
         headers.insert(COOKIE, joined);
     }
 }
+
+/// Headers that we and the credentials add, so that the map need not grow for them.
+const ROOM_FOR_OURS: usize = 12;
 
 /// Control, routing and authentication data, which RFC 9110 section 6.5.1 keeps out of trailers.
 const CONTROLS: [&[u8]; 15] = [

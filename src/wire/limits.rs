@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode, Uri};
 
+use super::survey::Survey;
+
 /// The most head a request may have. Servers have buffers of their own, whose limits are looser or are not in our hands.
 ///
 /// ```
@@ -61,24 +63,28 @@ impl HeadLimits {
     /// # Errors
     /// If it is over a limit.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), HeadTooLarge> {
+        self.check_surveyed(uri, headers, &Survey::of(headers))
+    }
+
+    /// The same, after a look over all headers has been taken.
+    pub(crate) fn check_surveyed(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        survey: &Survey<'_>,
+    ) -> Result<(), HeadTooLarge> {
         //= src/docs/protocol.md#error-status
-        let scheme = uri
-            .scheme_str()
-            .map_or(0, |scheme| scheme.len() + "://".len());
-        let authority = uri
-            .authority()
-            .map_or(0, |authority| authority.as_str().len());
+        let before_path = uri.authority().map_or(0, |authority| {
+            let scheme = uri
+                .scheme_str()
+                .map_or(0, |scheme| scheme.len() + "://".len());
+            scheme + authority.as_str().len()
+        });
         let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
-        if scheme + authority + path > self.target_bytes {
+        if before_path + path > self.target_bytes {
             return Err(HeadTooLarge::Target);
         }
-        if headers.len() > self.header_lines {
-            return Err(HeadTooLarge::Headers);
-        }
-        let line_bytes = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-            name.as_str().len() + value.len() + 4
-        };
-        if headers.iter().map(line_bytes).sum::<usize>() > self.header_bytes {
+        if headers.len() > self.header_lines || survey.bytes > self.header_bytes {
             return Err(HeadTooLarge::Headers);
         }
         Ok(())

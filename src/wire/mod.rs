@@ -32,6 +32,7 @@ pub mod rewrite;
 mod scope;
 #[cfg(feature = "signatures")]
 pub mod signature;
+pub(crate) mod survey;
 pub mod trailers;
 mod via;
 

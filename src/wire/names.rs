@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName, StatusCode, header::COOKIE};
 
-use super::{cookies, percent::Decoded};
+use super::{cookies, percent::Decoded, survey::Survey};
 
 /// `X-OWA-ProxyUri`: where browsers reach the first CAS, such as `https://mail.contoso.com/owa`.
 pub const X_OWA_PROXY_URI: HeaderName = HeaderName::from_static("x-owa-proxyuri");
@@ -75,18 +75,23 @@ pub fn is_identity_name(name: &HeaderName) -> bool {
 /// ```
 pub fn strip_identity(headers: &mut HeaderMap) {
     //= src/docs/protocol.md#header-client-never
-    let mut has_cookies = false;
-    let of_family = |name: &&HeaderName| {
-        has_cookies |= **name == COOKIE;
-        is_identity_name(name)
-    };
-    let unwanted: Vec<HeaderName> = headers.keys().filter(of_family).cloned().collect();
-    for name in unwanted {
-        headers.remove(name);
+    let survey = Survey::of(headers);
+    let (identity, cookies) = (survey.identity, survey.cookies > 0);
+    if identity {
+        let of_family = |name: &&HeaderName| is_identity_name(name);
+        let unwanted: Vec<HeaderName> = headers.keys().filter(of_family).cloned().collect();
+        for name in unwanted {
+            headers.remove(name);
+        }
     }
-    if has_cookies {
+    if cookies {
         cookies::remove(headers, is_identity_cookie);
     }
+}
+
+/// Whether [`strip_identity`] would remove anything, after a look over all headers has been taken.
+pub(crate) fn speak_of_identity(headers: &HeaderMap, survey: &Survey<'_>) -> bool {
+    survey.identity || survey.cookies > 0 && cookies::any(headers, is_identity_cookie)
 }
 
 /// Removes from trailers every field whose name [speaks of identity](is_identity_name), and `Cookie` as a whole: a

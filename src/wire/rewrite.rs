@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cookies;
 use crate::directory::Origin;
@@ -50,17 +50,19 @@ pub fn response(headers: &mut HeaderMap, second: &Origin, first: &Origin) {
 /// becomes one at `second`.
 pub fn request(headers: &mut HeaderMap, first: &Origin, second: &Origin) {
     //= src/docs/protocol.md#location
-    if !headers.contains_key("destination") {
+    if !headers.contains_key(DESTINATION) {
         return;
     }
     for (name, value) in headers.iter_mut() {
-        if name == "destination" {
+        if *name == DESTINATION {
             if let Some(rewritten) = url(value, 0, first, second) {
                 *value = rewritten;
             }
         }
     }
 }
+
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
 /// The cookies by which the first CAS signs users in, which are nobody else's business: `cadata` and whatever begins so,
 /// and `sessionid`, unless said otherwise.

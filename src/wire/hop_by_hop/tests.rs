@@ -1,4 +1,4 @@
-use http::header::VIA;
+use http::header::{HOST, VIA};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;

@@ -1,0 +1,157 @@
+//! One look over all headers of a request, so that nobody has to search for what most requests have not.
+
+use http::{HeaderMap, HeaderValue, Uri, Version};
+
+use super::{forwarded::is_account, framing::agreed_host, names::names_identity};
+
+/// What one look over all lines of a request finds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Survey<'h> {
+    /// All names and values, and four bytes for each line.
+    pub(super) bytes: usize,
+    hosts: usize,
+    host: Option<&'h HeaderValue>,
+    pub(super) authorizations: usize,
+    pub(super) cookies: usize,
+    pub(super) connection: bool,
+    pub(super) is_framed: bool,
+    pub(super) te: bool,
+    pub(super) upgrade: bool,
+    pub(super) via: bool,
+    /// A name that only CASs may use among themselves.
+    pub(super) identity: bool,
+}
+
+/// What a header is to whoever sends the request on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Host,
+    Authorization,
+    Cookie,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Te,
+    Upgrade,
+    Via,
+    /// Of one hop, whatever it says.
+    OfHop,
+    /// An account of the client's connection.
+    Account,
+    Identity,
+    OfMessage,
+}
+
+impl Class {
+    /// Of a name in lower case, as a [`HeaderMap`] keeps it.
+    pub(super) fn of(name: &[u8]) -> Self {
+        // By the first letter, or most names would be compared with several.
+        match name {
+            [b'a', ..] if name == b"authorization" => Self::Authorization,
+            [b'c', ..] => match name {
+                b"cookie" => Self::Cookie,
+                b"connection" => Self::Connection,
+                b"content-length" => Self::ContentLength,
+                _ => Self::OfMessage,
+            },
+            [b'e', ..] if name == b"expect" => Self::OfHop,
+            [b'f', ..] if is_account(name) => Self::Account,
+            [b'h', ..] => match name {
+                b"host" => Self::Host,
+                b"http2-settings" => Self::OfHop,
+                _ => Self::OfMessage,
+            },
+            [b'k', ..] if name == b"keep-alive" => Self::OfHop,
+            [b'm', ..] if names_identity(name) => Self::Identity,
+            [b'p', ..] => match name {
+                b"proxy-connection"
+                | b"proxy-authorization"
+                | b"proxy-authenticate"
+                | b"proxy-authentication-info" => Self::OfHop,
+                _ => Self::OfMessage,
+            },
+            [b't', ..] => match name {
+                b"te" => Self::Te,
+                b"transfer-encoding" => Self::TransferEncoding,
+                _ => Self::OfMessage,
+            },
+            [b'u', ..] if name == b"upgrade" => Self::Upgrade,
+            [b'v', ..] if name == b"via" => Self::Via,
+            [b'x', ..] if names_identity(name) => Self::Identity,
+            [b'x', ..] if is_account(name) => Self::Account,
+            _ => Self::OfMessage,
+        }
+    }
+}
+
+impl<'h> Survey<'h> {
+    pub(crate) fn of(headers: &'h HeaderMap) -> Self {
+        let mut survey = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str().as_bytes();
+            survey.bytes += name.len() + value.len() + 4;
+            match Class::of(name) {
+                Class::Host => {
+                    survey.hosts += 1;
+                    survey.host = Some(value);
+                }
+                Class::Authorization => survey.authorizations += 1,
+                Class::Cookie => survey.cookies += 1,
+                Class::Connection => survey.connection = true,
+                Class::ContentLength | Class::TransferEncoding => survey.is_framed = true,
+                Class::Te => survey.te = true,
+                Class::Upgrade => survey.upgrade = true,
+                Class::Via => survey.via = true,
+                Class::Identity => survey.identity = true,
+                Class::OfHop | Class::Account | Class::OfMessage => {}
+            }
+        }
+        survey
+    }
+
+    /// The one host of the request, as the client named it; see [`client_host`](super::hop_by_hop::client_host).
+    pub(super) fn host(&self, version: Version, uri: &'h Uri) -> Option<&'h str> {
+        if self.hosts > 1 {
+            return None;
+        }
+        agreed_host(version, uri, self.host)
+    }
+
+    /// The same, as a value for another header.
+    pub(super) fn host_value(&self, version: Version, uri: &'h Uri) -> Option<HeaderValue> {
+        let host = self.host(version, uri)?;
+        match self.host {
+            Some(line) => Some(line.clone()),
+            None => HeaderValue::from_str(host).ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_of_one_class() {
+        for (name, class) in [
+            ("host", Class::Host),
+            ("cookie", Class::Cookie),
+            ("cookie2", Class::OfMessage),
+            ("content-type", Class::OfMessage),
+            ("content-length", Class::ContentLength),
+            ("expect", Class::OfHop),
+            ("keep-alive", Class::OfHop),
+            ("http2-settings", Class::OfHop),
+            ("proxy-authorization", Class::OfHop),
+            ("forwarded", Class::Account),
+            ("x-forwarded-for", Class::Account),
+            ("x_real_ip", Class::Account),
+            ("x-owa-proxysid", Class::Identity),
+            ("msexchlogonmailbox", Class::Identity),
+            ("x-requested-with", Class::OfMessage),
+            ("", Class::OfMessage),
+        ] {
+            assert_eq!(Class::of(name.as_bytes()), class, "{name}");
+        }
+    }
+}
