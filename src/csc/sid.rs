@@ -1,6 +1,7 @@
 //! Security identifiers: the names Windows gives to users, groups and machines.
 
 use std::fmt::{self, Write};
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 /// A security identifier (SID) of revision 1, the only revision there is.
@@ -29,7 +30,7 @@ use std::str::FromStr;
 /// SIDs are ordered by authority, then by sub-authorities, a prefix first.
 ///
 /// [MS-DTYP]: https://learn.microsoft.com/openspecs/windows_protocols/ms-dtyp/
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sid {
     // Derived order and equality rest on this order of fields and on zeros behind the last sub-authority.
     authority: [u8; 6],
@@ -160,6 +161,17 @@ impl Sid {
             Err(InvalidSid(Flaw::Count))
         } else {
             Ok(self)
+        }
+    }
+}
+
+/// Of what is there, in words: a cache hashes one for every request.
+impl Hash for Sid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.authority() << 8 | u64::from(self.count));
+        for pair in self.sub_authorities().chunks(2) {
+            let word = |word, &part: &u32| word << 32 | u64::from(part);
+            state.write_u64(pair.iter().fold(0, word));
         }
     }
 }

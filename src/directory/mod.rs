@@ -25,6 +25,7 @@ mod virtual_directory;
 pub use address::{InvalidAddress, SmtpAddress};
 pub use check::Finding;
 pub use mailbox::{Mailbox, MailboxKey};
+pub(crate) use name::ByName;
 pub use name::{InvalidName, ServerName, SiteName};
 pub use origin::Origin;
 pub use server::{BackEnd, ClientAccessServer};

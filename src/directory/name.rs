@@ -27,6 +27,12 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0.text
             }
+
+            /// Equal for equal names, in this and in every other process.
+            #[allow(dead_code, reason = "asked of one of the two kinds")]
+            pub(crate) fn known_hash(&self) -> u64 {
+                self.0.hash
+            }
         }
 
         impl FromStr for $name {
@@ -97,7 +103,7 @@ impl fmt::Display for InvalidName {
 impl std::error::Error for InvalidName {}
 
 /// A map whose keys are names: their hash is known already.
-pub(super) type ByName<Name, Value> =
+pub(crate) type ByName<Name, Value> =
     std::collections::HashMap<Name, Value, BuildHasherDefault<KnownHash>>;
 
 /// Every request compares names and looks them up; folding case once, here, makes both a matter of a word.
@@ -160,7 +166,7 @@ impl Ord for Caseless {
 
 /// Passes on the one word a name hashes to.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct KnownHash(u64);
+pub(crate) struct KnownHash(u64);
 
 impl Hasher for KnownHash {
     fn write_u64(&mut self, hash: u64) {

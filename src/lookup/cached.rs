@@ -1,4 +1,5 @@
 mod builder;
+mod hash;
 mod memory;
 
 use std::{

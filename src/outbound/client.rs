@@ -58,42 +58,40 @@ impl Client {
         }
     }
 
-    pub(crate) async fn exchange(
+    async fn exchange(
         &self,
-        origin: &Origin,
+        lane: Arc<Lane>,
         mut request: Request<OutboundBody>,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        let lane = self.0.pool.lane(origin);
         if request.headers().contains_key(UPGRADE) {
-            return self.over_its_own(origin, request, lane).await;
+            return self.over_its_own(request, lane).await;
         }
+        let origin = lane.origin();
         let mut may_wait = true;
-        let mut deadline = self.0.connector.deadline();
+        // Begins when there is something to wait for.
+        let mut deadline = None;
         loop {
             let sent = match lane.next(may_wait) {
                 Next::Wait(waiting) => {
+                    let deadline = *deadline.get_or_insert_with(|| self.0.connector.deadline());
                     let over = timeout_at(deadline, waiting.over()).await;
                     may_wait = over.map_err(|_| SendError::not_in_time())?;
                     continue;
                 }
                 Next::Open(opening) => {
-                    let fresh = match self
-                        .0
-                        .connector
-                        .connect(origin, deadline, Versions::Any)
-                        .await
-                    {
+                    let deadline = *deadline.get_or_insert_with(|| self.0.connector.deadline());
+                    let connector = &self.0.connector;
+                    let fresh = match connector.connect(origin, deadline, Versions::Any).await {
                         Ok(fresh) => fresh,
                         Err(error) => {
                             opening.failed();
                             return Err(error);
                         }
                     };
-                    return self
-                        .over(lane.opened(opening, fresh), origin, request)
-                        .await;
+                    let connection = lane.opened(opening, fresh);
+                    return over(connection, origin, request).await;
                 }
-                Next::Ready(connection) => self.over(connection, origin, request).await,
+                Next::Ready(connection) => over(connection, origin, request).await,
             };
             // A stale connection hands the request back unsent: that is no attempt. Each turn uses one up.
             match sent.map_err(SendError::into_unsent) {
@@ -101,7 +99,7 @@ impl Client {
                 Err(Ok(unsent)) => request = unsent,
                 Err(Err(error)) => return Err(error),
             }
-            deadline = self.0.connector.deadline();
+            deadline = None;
         }
     }
 
@@ -109,30 +107,17 @@ impl Client {
     /// like others.
     async fn over_its_own(
         &self,
-        origin: &Origin,
         request: Request<OutboundBody>,
         lane: Arc<Lane>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let connector = &self.0.connector;
         let deadline = connector.deadline();
         match connector
-            .connect(origin, deadline, Versions::Http11)
+            .connect(lane.origin(), deadline, Versions::Http11)
             .await?
         {
             Fresh::H1(sender) => over_h1(sender, request, lane).await,
             Fresh::H2(..) => Err(SendError::no_upgrade("it chose HTTP/2")),
-        }
-    }
-
-    async fn over(
-        &self,
-        connection: Connection,
-        origin: &Origin,
-        request: Request<OutboundBody>,
-    ) -> Result<Response<UpstreamBody>, SendError> {
-        match connection {
-            Connection::H1(sender, lane) => over_h1(sender, request, lane).await,
-            Connection::H2(sender, stream) => over_h2(sender, request, origin, stream).await,
         }
     }
 }
@@ -145,8 +130,8 @@ impl Default for Client {
 
 impl Outbound for Client {
     fn send(&self, origin: &Origin, request: Request<OutboundBody>) -> SendFuture {
-        let (client, origin) = (self.clone(), origin.clone());
-        Box::pin(async move { client.exchange(&origin, request).await })
+        let (client, lane) = (self.clone(), self.0.pool.lane(origin));
+        Box::pin(async move { client.exchange(lane, request).await })
     }
 
     fn drain(&self, within: Duration) -> DrainFuture {
@@ -228,6 +213,17 @@ impl ClientBuilder {
             pool: Pool::new(self.idle_timeout, self.max_idle),
             connector: self.connector,
         }))
+    }
+}
+
+async fn over(
+    connection: Connection,
+    origin: &Origin,
+    request: Request<OutboundBody>,
+) -> Result<Response<UpstreamBody>, SendError> {
+    match connection {
+        Connection::H1(sender, lane) => over_h1(sender, request, lane).await,
+        Connection::H2(sender, stream) => over_h2(sender, request, origin, stream).await,
     }
 }
 

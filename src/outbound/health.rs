@@ -1,8 +1,7 @@
 //! Which servers are left alone for a while, and what is remembered of each.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -11,12 +10,12 @@ use tokio::{
     time::Instant,
 };
 
-use crate::directory::ServerName;
+use crate::directory::{ByName, ServerName};
 
 /// What is known of every server that was ever chosen.
 #[derive(Debug)]
 pub(crate) struct Health {
-    servers: Mutex<HashMap<ServerName, Arc<ServerState>>>,
+    servers: RwLock<ByName<ServerName, Arc<ServerState>>>,
     max_in_flight: usize,
     max_logins: usize,
 }
@@ -50,24 +49,27 @@ pub(crate) struct Turn {
 impl Health {
     pub(crate) fn new(max_in_flight: usize, max_logins: usize) -> Self {
         Self {
-            servers: Mutex::default(),
+            servers: RwLock::default(),
             max_in_flight,
             max_logins,
         }
     }
 
     pub(crate) fn of(&self, name: &ServerName) -> Arc<ServerState> {
-        let mut servers = lock(&self.servers);
-        if let Some(state) = servers.get(name) {
+        let known = self.servers.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = known.get(name) {
             return Arc::clone(state);
         }
-        let state = Arc::new(ServerState {
-            inner: Mutex::default(),
-            in_flight: Arc::new(Semaphore::new(self.max_in_flight)),
-            logins: Semaphore::new(self.max_logins),
+        drop(known);
+        let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+        let state = servers.entry(name.clone()).or_insert_with(|| {
+            Arc::new(ServerState {
+                inner: Mutex::default(),
+                in_flight: Arc::new(Semaphore::new(self.max_in_flight)),
+                logins: Semaphore::new(self.max_logins),
+            })
         });
-        servers.insert(name.clone(), Arc::clone(&state));
-        state
+        Arc::clone(state)
     }
 }
 

@@ -3,10 +3,9 @@
 //! Keyed by origin. Users share connections: they speak for this CAS, and the user travels in headers.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,19 +15,20 @@ use hyper::client::conn::http2;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Tasks, body::OutboundBody, connect::Fresh, h1::H1};
-use crate::directory::Origin;
+use crate::directory::{ByName, Origin};
 
 pub(super) type H2 = http2::SendRequest<OutboundBody>;
 
 /// All connections of a client that could take a request.
 #[derive(Debug)]
 pub(super) struct Pool {
-    lanes: Mutex<HashMap<Origin, Arc<Lane>>>,
+    lanes: RwLock<ByName<Origin, Arc<Lane>>>,
     keeping: Keeping,
 }
 
 /// The connections to one origin.
 pub(super) struct Lane {
+    origin: Origin,
     state: Mutex<State>,
     keeping: Keeping,
 }
@@ -114,7 +114,7 @@ pub(super) struct Stream {
 impl Pool {
     pub(super) fn new(idle_timeout: Duration, max_idle: usize) -> Self {
         Self {
-            lanes: Mutex::default(),
+            lanes: RwLock::default(),
             keeping: Keeping {
                 idle_timeout,
                 max_idle,
@@ -127,7 +127,8 @@ impl Pool {
     /// Closes what waits for a request, now and ever after. Exchanges under way go on.
     pub(super) fn close(&self) {
         self.keeping.closed.store(true, Ordering::SeqCst);
-        let lanes: Vec<Arc<Lane>> = lock(&self.lanes).values().cloned().collect();
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let lanes: Vec<Arc<Lane>> = lanes.values().cloned().collect();
         for lane in lanes {
             lane.close_idle();
         }
@@ -135,13 +136,19 @@ impl Pool {
     }
 
     pub(super) fn lane(&self, origin: &Origin) -> Arc<Lane> {
-        let mut lanes = lock(&self.lanes);
+        let known = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = known.get(origin) {
+            return Arc::clone(lane);
+        }
+        drop(known);
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(origin) {
             return Arc::clone(lane);
         }
         // Origins come from the directory; those of servers long gone are dropped here.
         lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_empty());
         let lane = Arc::new(Lane {
+            origin: origin.clone(),
             state: Mutex::new(State {
                 h1: Vec::new(),
                 h2: Vec::new(),
@@ -158,6 +165,10 @@ impl Pool {
 }
 
 impl Lane {
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The connection for a request: the youngest that can take it now, or a new one. `may_wait` for one that
     /// is being made, if it may turn out to be for sharing.
     pub(super) fn next(self: &Arc<Self>, may_wait: bool) -> Next {

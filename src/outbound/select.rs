@@ -22,14 +22,19 @@ pub(crate) fn choose<'t, I>(
 where
     I: Iterator<Item = &'t Arc<ClientAccessServer>>,
 {
+    let mut some = candidates();
+    let lone = match (some.next(), some.next()) {
+        (Some(server), None) => Some(server),
+        _ => None,
+    };
+    if let Some(server) = lone {
+        let is_untried = !tried.contains(server.name());
+        return is_untried.then(|| (server, health.of(server.name()).turn_anyway()));
+    }
     let user = hash_user(user);
-    let lone = candidates().nth(1).is_none();
     let untried = || candidates().filter(|server| !tried.contains(server.name()));
     let first = untried().max_by_key(|server| rank(user, server))?;
     let first_state = health.of(first.name());
-    if lone {
-        return Some((first, first_state.turn_anyway()));
-    }
     if let Some(turn) = first_state.turn() {
         return Some((first, turn));
     }
@@ -43,8 +48,9 @@ where
         .or_else(|| Some((first, first_state.turn_anyway())))
 }
 
+/// No random key has a part in it: all first CASs must agree on a user's server.
 fn rank(user: u64, server: &ClientAccessServer) -> u64 {
-    mix(user ^ hash_name(server.name()))
+    mix(user ^ mix(server.name().known_hash()))
 }
 
 fn hash_user(user: &Sid) -> u64 {
@@ -55,13 +61,6 @@ fn hash_user(user: &Sid) -> u64 {
         })
 }
 
-fn hash_name(name: &ServerName) -> u64 {
-    let hash = name.as_str().bytes().fold(FNV_OFFSET, |hash, byte| {
-        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(FNV_PRIME)
-    });
-    mix(hash)
-}
-
 /// The finalizer of SplitMix64: every bit of the input moves half of the output.
 fn mix(mut bits: u64) -> u64 {
     bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -69,10 +68,6 @@ fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
-
-// Constants, not a random key: all first CASs must agree on a user's server.
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 #[cfg(test)]
 mod tests {

@@ -60,6 +60,7 @@ pub(crate) fn answered_as_second_cas(outcome: &Outcome, elapsed: Duration) {
 
 fn count(outcome: &Outcome, elapsed: Duration) {
     let phase = match outcome {
+        Outcome::Proxied { .. } => return measure::proxied(elapsed),
         Outcome::Refused(failure) => failure.phase().label(),
         _ => "none",
     };

@@ -3,9 +3,11 @@
 #[cfg(feature = "metrics")]
 pub use self::facade::describe;
 #[cfg(feature = "metrics")]
-pub(super) use self::facade::{failed_over, logged_in, replayed, request, served_locally};
+pub(super) use self::facade::{failed_over, logged_in, proxied, replayed, request, served_locally};
 #[cfg(not(feature = "metrics"))]
-pub(super) use self::nothing::{failed_over, logged_in, replayed, request, served_locally};
+pub(super) use self::nothing::{
+    failed_over, logged_in, proxied, replayed, request, served_locally,
+};
 
 #[cfg(feature = "metrics")]
 mod facade {
@@ -44,6 +46,12 @@ mod facade {
     pub(in crate::telemetry) fn served_locally(elapsed: Duration) {
         counter!(REQUESTS, "outcome" => "local", "phase" => "none").increment(1);
         histogram!(REQUEST_SECONDS, "outcome" => "local").record(elapsed);
+    }
+
+    /// The same for the outcome that comes next in number.
+    pub(in crate::telemetry) fn proxied(elapsed: Duration) {
+        counter!(REQUESTS, "outcome" => "proxied", "phase" => "none").increment(1);
+        histogram!(REQUEST_SECONDS, "outcome" => "proxied").record(elapsed);
     }
 
     pub(in crate::telemetry) fn request(
@@ -86,6 +94,7 @@ mod nothing {
     use crate::directory::ServerName;
 
     pub(in crate::telemetry) fn served_locally(_: Duration) {}
+    pub(in crate::telemetry) fn proxied(_: Duration) {}
     pub(in crate::telemetry) fn request(_: &'static str, _: &'static str, _: Duration) {}
     pub(in crate::telemetry) fn logged_in(_: &ServerName, _: &'static str) {}
     pub(in crate::telemetry) fn replayed(_: &ServerName) {}

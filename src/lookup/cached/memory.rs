@@ -4,7 +4,10 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::sync::Cache;
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -12,15 +15,22 @@ use crate::{
     lookup::{Answer, Located},
 };
 
-use super::builder::Settings;
+use super::{builder::Settings, hash::Keyed};
 
 /// What was answered, and when. Whoever changes it does so under the lock of [`Shared`](super::Shared).
 pub(super) struct Memory {
-    found: Cache<MailboxKey, Remembered>,
-    absent: Cache<MailboxKey, Remembered>,
+    found: Store,
+    absent: Store,
     settings: Settings,
     dice: RandomState,
     throws: AtomicU64,
+}
+
+type Store = Cache<MailboxKey, Remembered, UnitWeighter, Keyed>;
+
+fn store(capacity: usize) -> Store {
+    let (weight, lifecycle) = (capacity as u64, DefaultLifecycle::default());
+    Cache::with(capacity, weight, UnitWeighter, Keyed::new(), lifecycle)
 }
 
 #[derive(Clone)]
@@ -33,8 +43,8 @@ struct Remembered {
 impl Memory {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
-            found: Cache::new(settings.capacity),
-            absent: Cache::new(settings.absent_capacity),
+            found: store(settings.capacity),
+            absent: store(settings.absent_capacity),
             settings,
             dice: RandomState::new(),
             throws: AtomicU64::new(0),
@@ -43,9 +53,8 @@ impl Memory {
 
     /// The answer, while it needs no asking. Allocates nothing.
     pub(super) fn fresh(&self, key: &MailboxKey) -> Option<Answer> {
-        let now = Instant::now();
         let remembered = self.get(key)?;
-        (now < remembered.fresh_until).then_some(remembered.answer)
+        (Instant::now() < remembered.fresh_until).then_some(remembered.answer)
     }
 
     pub(super) fn age(&self, key: &MailboxKey) -> Option<Duration> {
