@@ -1,5 +1,4 @@
 mod builder;
-mod hash;
 mod memory;
 
 use std::{

@@ -4,10 +4,7 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::{
-    UnitWeighter,
-    sync::{Cache, DefaultLifecycle},
-};
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::{
@@ -15,22 +12,15 @@ use crate::{
     lookup::{Answer, Located},
 };
 
-use super::{builder::Settings, hash::Keyed};
+use super::builder::Settings;
 
 /// What was answered, and when. Whoever changes it does so under the lock of [`Shared`](super::Shared).
 pub(super) struct Memory {
-    found: Store,
-    absent: Store,
+    found: Cache<MailboxKey, Remembered>,
+    absent: Cache<MailboxKey, Remembered>,
     settings: Settings,
     dice: RandomState,
     throws: AtomicU64,
-}
-
-type Store = Cache<MailboxKey, Remembered, UnitWeighter, Keyed>;
-
-fn store(capacity: usize) -> Store {
-    let (weight, lifecycle) = (capacity as u64, DefaultLifecycle::default());
-    Cache::with(capacity, weight, UnitWeighter, Keyed::new(), lifecycle)
 }
 
 #[derive(Clone)]
@@ -43,8 +33,8 @@ struct Remembered {
 impl Memory {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
-            found: store(settings.capacity),
-            absent: store(settings.absent_capacity),
+            found: Cache::new(settings.capacity),
+            absent: Cache::new(settings.absent_capacity),
             settings,
             dice: RandomState::new(),
             throws: AtomicU64::new(0),
