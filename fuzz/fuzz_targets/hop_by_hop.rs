@@ -92,7 +92,9 @@ fn request(parts: &Parts, trusted: bool) {
         lost.remove(name);
     }
     for name in lost.keys() {
-        let is_account = name.as_str().starts_with("x-") || *name == "forwarded";
+        // Any sign may stand for a `-`.
+        let is_account = matches!(name.as_str().as_bytes(), [b'x', sign, ..] if !sign.is_ascii_alphanumeric())
+            || *name == "forwarded";
         let may_go = *name == "content-length" || *name == "http2-settings";
         assert!(
             gone(name) || may_go || !trusted && is_account,
