@@ -4,6 +4,7 @@
 //! The first byte says what is asked for. A line `%%` ends what the second CAS says to one request.
 #![no_main]
 
+#[allow(dead_code, reason = "shared, and not all of it is of use here")]
 #[path = "../../tests/it/support/company.rs"]
 mod company;
 
