@@ -189,7 +189,8 @@ const REQUESTS: &[&str] = &[
     "Keep-Alive: timeout=5",
     "Proxy-Connection: keep-alive",
     "Connection: Upgrade",
-    "Upgrade: websocket",
+    // Of a protocol that is not allowed; one that is has a connection of its own.
+    "Upgrade: chat/1",
     "TE: trailers, deflate;q=0.5",
     "TE: gzip",
     "X-Named: 1",
