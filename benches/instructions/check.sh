@@ -12,6 +12,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 BASELINE=$PWD/baseline.txt
 TARGET=$(cd ../.. && pwd)/target/instructions
 TOLERANCE_PERCENT=3
+# Figures depend on these, too.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+export CARGO_INCREMENTAL=0
 
 main() {
   command -v valgrind >/dev/null || apt-get install -qq -y valgrind >/dev/null

@@ -105,7 +105,9 @@ impl Logins {
                 // A runtime that shuts down drops the task at once, and dropping a landing takes this lock.
                 drop(flights);
                 let landing = Landing::new(self, key);
-                self.tasks.spawn(landing.fly(landed, log_in()));
+                // Boxed, for it is large, and would be copied by everything it passes through.
+                let login = Box::pin(log_in());
+                self.tasks.spawn(landing.fly(landed, login));
                 flight
             }
         };
