@@ -123,18 +123,42 @@ impl Sid {
         self.authority() == 5 && matches!(self.sub_authorities(), [21, _, _, _, _])
     }
 
+    /// Whether the text up to the last number is the same.
+    pub(super) fn shares_domain(&self, other: &Self) -> bool {
+        let domain = |sid: &Self| sid.count.checked_sub(1).map(usize::from);
+        self.authority == other.authority
+            && self.count == other.count
+            && domain(self).is_some_and(|parts| {
+                self.sub_authorities.get(..parts) == other.sub_authorities.get(..parts)
+            })
+    }
+
     /// Writes the text without the cost of a formatter: a login body holds up to 3,000 of them.
     pub(super) fn write_text(&self, out: &mut impl Write) -> fmt::Result {
+        self.write_domain(out)?;
+        self.write_relative(out)
+    }
+
+    /// The text up to the last number.
+    pub(super) fn write_domain(&self, out: &mut impl Write) -> fmt::Result {
         out.write_str("S-1-")?;
         match u32::try_from(self.authority()) {
             Ok(authority) => write_decimal(authority, out)?,
             Err(_) => write!(out, "{:#014x}", self.authority())?,
         }
-        for &sub_authority in self.sub_authorities() {
-            out.write_char('-')?;
+        out.write_char('-')?;
+        let (_, domain) = self.sub_authorities().split_last().unwrap_or((&0, &[]));
+        for &sub_authority in domain {
             write_decimal(sub_authority, out)?;
+            out.write_char('-')?;
         }
         Ok(())
+    }
+
+    /// The last number.
+    pub(super) fn write_relative(&self, out: &mut impl Write) -> fmt::Result {
+        let last = self.sub_authorities().last().copied();
+        write_decimal(last.unwrap_or_default(), out)
     }
 
     fn without_sub_authorities(authority: [u8; 6]) -> Self {

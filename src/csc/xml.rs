@@ -241,6 +241,8 @@ fn write_body(context: &ClientSecurityContext, body: &mut String) -> fmt::Result
     body.push_str("\"><s>");
     context.user().write_text(body)?;
     body.push_str("</s>");
+    // A user's groups are mostly of one domain, so its text is kept from one SID to the next.
+    let (mut domain, mut domain_of) = (String::new(), None);
     for (groups, list) in [
         (context.groups(), "t=\"1\">"),
         (context.restricted(), "t=\"2\">"),
@@ -253,7 +255,13 @@ fn write_body(context: &ClientSecurityContext, body: &mut String) -> fmt::Result
                 body.push_str("\" ");
             }
             body.push_str(list);
-            group.sid.write_text(body)?;
+            if !domain_of.is_some_and(|sid: Sid| sid.shares_domain(&group.sid)) {
+                domain.clear();
+                group.sid.write_domain(&mut domain)?;
+                domain_of = Some(group.sid);
+            }
+            body.push_str(&domain);
+            group.sid.write_relative(body)?;
             body.push_str("</s>");
         }
     }
@@ -471,6 +479,46 @@ mod tests {
         for (builder, elements) in rows {
             assert_eq!(write(&builder.build().unwrap()).unwrap(), with(&elements));
         }
+    }
+
+    /// SIDs that share a domain's text with the one before, and such as only seem to.
+    #[test]
+    fn sids_of_many_domains_are_written_in_full() {
+        let sids = [
+            "S-1-5-21-1-2-3-513",
+            "S-1-5-21-1-2-3-0",
+            "S-1-5-21-1-2-4-513",
+            "S-1-5-21-1-2-4-4294967295",
+            "S-1-5-21-1-2-4",
+            "S-1-5-21-1-2-4-513-513",
+            "S-1-6-21-1-2-4-513-513",
+            "S-1-1-0",
+            "S-1-1-1",
+            "S-1-2-0",
+            "S-1-0x000100000000-0",
+            "S-1-0x000100000001-0",
+        ];
+        let none = GroupAttributes::default();
+        let [in_groups, in_restricted] = sids.split_at(6).into();
+        let context = in_groups
+            .iter()
+            .fold(anna(), |c, text| c.group(sid(text), none));
+        let context = in_restricted
+            .iter()
+            .fold(context, |c, text| c.restricted(sid(text), none));
+        let elements: String = in_groups
+            .iter()
+            .map(|text| format!(r#"<s t="1">{text}</s>"#))
+            .chain(
+                in_restricted
+                    .iter()
+                    .map(|text| format!(r#"<s t="2">{text}</s>"#)),
+            )
+            .collect();
+        assert_eq!(
+            write(&context.build().unwrap()).unwrap(),
+            with(&format!("{USER}{elements}"))
+        );
     }
 
     #[test]
