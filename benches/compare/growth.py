@@ -13,8 +13,8 @@ SERIES = [
     ("users", "Users remembered", "users", [1000, 10_000, 100_000, 1_000_000], 0),
     ("candidates", "Candidates at a site", "candidates", [1, 4, 16, 64], 1),
     ("second-cas", "Second CASs, a site each", "second CASs", [1, 10, 100, 1000], 0),
-    ("groups", "Groups of the user, known there", "groups", [1, 10, 100, 1000, 2999], 0),
-    ("groups-login", "Groups of the user, with 441 and login", "groups", [1, 10, 100, 1000, 2999], 1),
+    ("groups", "Groups, the user known there", "groups", [1, 10, 100, 1000, 2999], 0),
+    ("groups-login", "Groups, with 441 and login", "groups", [1, 10, 100, 1000, 2999], 1),
     ("logins", "Users who log in at once", "users", [1, 10, 100, 1000, 10_000], 0),
 ]
 # Callgrind takes minutes to get so many users ready; their cost is told by CPU time alone.

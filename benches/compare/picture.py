@@ -59,7 +59,7 @@ def bars(panels):
 
 
 def curves(panels):
-    """One panel for each series: (heading, unit, expected slope, [(x, y)]), both axes logarithmic."""
+    """One panel for each series: (heading, unit, 0 for flat or 1 for linear, [(x, y)]), both axes logarithmic."""
     columns, width, height = 3, 300, 210
     parts = []
     for number, (heading, unit, slope, points) in enumerate(panels):
@@ -84,9 +84,10 @@ def curves(panels):
             at, _ = place(px, 10**low)
             parts.append(text(round(at, 1), y + 32 + high, short(px), "mute", anchor))
         parts.append(text(x + wide / 2, y + 32 + high, unit, "mute", "middle"))
-        first = points[-1] if slope else points[0]
-        guide = [place(px, first[1] * (px / first[0]) ** slope) for px, _ in points]
-        guide = [(gx, min(gy, y + 14 + high)) for gx, gy in guide]
+        steps = [10 ** (left + (right - left) * step / 40) for step in range(41)]
+        (x0, y0), (x1, y1) = points[0], points[-1]
+        rise = slope * (y1 - y0) / (x1 - x0)
+        guide = [place(px, y0 + rise * (px - x0)) for px in steps]
         parts.append(f'<path class="guide" d="M{path(guide)}"/>')
         spots = [place(*point) for point in points]
         parts.append(f'<path class="curve" d="M{path(spots)}"/>')
@@ -103,7 +104,7 @@ def path(points):
 def short(number):
     for size, letter in ((10**6, "M"), (10**3, "k")):
         if number >= size:
-            return f"{number / size:g}{letter}"
+            return f"{round(number / size, 1):g}{letter}"
     return f"{number:g}"
 
 
