@@ -55,7 +55,9 @@ async fn main() -> Result<(), BoxError> {
         "8.1.240.6".parse()?,
     );
     let mailboxes = Router::new().route("/owa/", get(mailbox));
-    let first_cas = CasProxyLayer::new(here, directory.clone(), Cached::new(directory.clone()));
+    // A browser sends tickets along for any page's WebSocket: whoever wants one here checks its `Origin` first.
+    let first_cas = CasProxyLayer::new(here, directory.clone(), Cached::new(directory.clone()))
+        .upgrades::<&str>([])?;
     let app = Router::new().fallback_service(first_cas.layer(mailboxes));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     Ok(axum::serve(listener, signing_in(app, acceptor, directory)).await?)
@@ -113,8 +115,8 @@ async fn sign_in(
     answer
 }
 
-/// Kerberos names the account and its domain. Asked for in this form, no user principal name of somebody else can be
-/// taken for it.
+/// Kerberos names the account and its domain, and is asked about in this form: a user principal name is another's to
+/// choose. What the KDC lets into a ticket as a name is still its word; see `docs::kerberos`.
 async fn identify(directory: &ActiveDirectory, account: &str) -> Result<Identity, BoxError> {
     let (account, realm) = account
         .rsplit_once('@')

@@ -20,7 +20,7 @@ use cas_proxy::{
     pages::{Audience, Page, render},
     wire::owa_path::{self, Kind, Scope},
 };
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use sha2::{Digest, Sha256};
@@ -175,6 +175,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             if accounts.needs_user(&request) {
+                if is_of_another_origin(request.headers()) {
+                    return Ok(forbidden());
+                }
                 match accounts.identify(request.headers()).await {
                     Ok(Some(context)) => drop(request.extensions_mut().insert(context)),
                     Ok(None) => return Ok(refusal(&request, &Page::IdentityMissing)),
@@ -187,6 +190,25 @@ where
             Ok(inner.call(request).await?.map(Either::Left))
         })
     }
+}
+
+/// Whether a page of another origin opens a WebSocket here. A browser lets it, and sends the user's password along.
+fn is_of_another_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
+    let of = |origin: &HeaderValue| {
+        let (_, authority) = origin.to_str().ok()?.split_once("://")?;
+        let host = headers.get(header::HOST)?.to_str().ok()?;
+        Some(authority.eq_ignore_ascii_case(host))
+    };
+    headers.contains_key(header::UPGRADE) && of(origin) != Some(true)
+}
+
+fn forbidden<R>() -> Response<Either<R, Full<Bytes>>> {
+    let mut answer = Response::new(Either::Right(Full::default()));
+    *answer.status_mut() = StatusCode::FORBIDDEN;
+    answer
 }
 
 fn refusal<B, R>(request: &Request<B>, page: &Page) -> Response<Either<R, Full<Bytes>>> {

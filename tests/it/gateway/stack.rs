@@ -292,6 +292,37 @@ async fn only_mailboxes_need_a_log_on_and_what_is_refused_is_refused_to_anyone()
 }
 
 #[tokio::test]
+async fn a_websocket_of_another_origin_is_not_opened_with_a_users_password() {
+    let service = sign_in().layer(mailbox());
+    for (origin, upgrade, expected) in [
+        ("https://mail.contoso.com", true, StatusCode::OK),
+        ("https://MAIL.contoso.com", true, StatusCode::OK),
+        ("https://evil.example", true, StatusCode::FORBIDDEN),
+        (
+            "https://mail.contoso.com.evil.example",
+            true,
+            StatusCode::FORBIDDEN,
+        ),
+        ("https://mail.contoso.com:8443", true, StatusCode::FORBIDDEN),
+        ("null", true, StatusCode::FORBIDDEN),
+        ("https://evil.example", false, StatusCode::OK),
+    ] {
+        let mut get = request(Method::GET, "/owa/")
+            .header("host", "mail.contoso.com")
+            .header("origin", origin)
+            .header(AUTHORIZATION, basic("anna", "secret:with colon"));
+        if upgrade {
+            get = get
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket");
+        }
+        let get = get.body(Full::<Bytes>::default()).unwrap();
+        let answer = service.clone().oneshot(get).await.unwrap();
+        assert_eq!(answer.status(), expected, "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn the_challenge_is_a_page_for_people() {
     let service = sign_in().layer(mailbox());
     let get = request(Method::GET, "/owa/")
