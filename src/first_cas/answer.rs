@@ -47,8 +47,15 @@ pub(super) fn session_cookies<B>(answer: &Response<B>) -> Cookies {
         .get_all(header::SET_COOKIE)
         .iter()
         .take(MAX_SESSION_COOKIES)
-        .cloned()
+        .filter_map(|cookie| copied(cookie).ok())
         .collect()
+}
+
+/// A value in memory of its own: as hyper makes it, it holds on to all that was read with it.
+fn copied(value: &HeaderValue) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let mut copy = HeaderValue::from_bytes(value.as_bytes())?;
+    copy.set_sensitive(true);
+    Ok(copy)
 }
 
 /// Adds the login's cookies to the request that is sent again.
@@ -107,3 +114,22 @@ pub(super) fn authentication_offered<B>(answer: &Response<B>) -> String {
 }
 
 const MAX_SESSION_COOKIES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_remembered_cookie_holds_on_to_its_own_bytes_alone() {
+        let read = Bytes::from(vec![b'a'; 8192]);
+        let mut answer = Response::new(());
+        let cookie = HeaderValue::from_maybe_shared(read.slice(..3)).unwrap();
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+        let kept = session_cookies(&answer);
+        drop(answer);
+        assert_eq!(&*kept, ["aaa"]);
+        assert!(read.is_unique(), "nothing else holds what was read");
+    }
+}

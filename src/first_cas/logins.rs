@@ -152,7 +152,10 @@ impl Landing {
         let Some(key) = self.key.take() else { return };
         let mut flights = lock(&self.logins.flights);
         flights.remove(&key);
-        if let LoginOutcome::Accepted(cookies) = outcome {
+        // One with more cookies than that is not remembered, which costs a login at the next 441 that comes late.
+        if let LoginOutcome::Accepted(cookies) = outcome
+            && cookies.iter().map(HeaderValue::len).sum::<usize>() <= REMEMBERED_COOKIES
+        {
             let generation = self.logins.generation.fetch_add(1, Ordering::AcqRel) + 1;
             let known = Known {
                 generation: Generation(generation),
@@ -175,6 +178,9 @@ impl Drop for Landing {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Bytes of session cookies that are kept with a login that is known.
+const REMEMBERED_COOKIES: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -250,6 +256,23 @@ mod tests {
         assert!(logins.is_known(&dallas(), &anna(), half_an_hour));
         tokio::time::advance(half_an_hour).await;
         assert!(!logins.is_known(&dallas(), &anna(), half_an_hour));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_with_too_many_cookies_counts_for_those_who_waited_and_is_not_remembered() {
+        let logins = Arc::new(Logins::new(10, Tasks::new()));
+        for (length, remembered) in [(2048, true), (2049, false)] {
+            let cookie = HeaderValue::from_bytes(&vec![b'a'; length]).unwrap();
+            let cookies: Cookies = Arc::from([cookie.clone(), cookie]);
+            let given = logins
+                .after(logins.now(), &dallas(), &anna(), || async {
+                    LoginOutcome::Accepted(cookies)
+                })
+                .await;
+            assert!(matches!(given, LoginOutcome::Accepted(given) if given.len() == 2));
+            let known = logins.is_known(&dallas(), &anna(), Duration::from_secs(1));
+            assert_eq!(known, remembered);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long each phase of a request may take (D15). None is infinite.
+/// How long each phase of a request may take. None is infinite.
 ///
 /// ```
 /// use cas_proxy::first_cas::Timeouts;
@@ -51,7 +51,7 @@ impl Default for Timeouts {
     }
 }
 
-/// How much may be held at once (D18).
+/// How much may be held at once.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -65,7 +65,7 @@ pub struct Limits {
     pub in_flight_per_server: usize,
     /// Proxy logins under way at one server: 64, then they queue.
     pub logins_per_server: usize,
-    /// Logins remembered: 100,000. One forgotten costs a 441.
+    /// Logins remembered: 100,000, with 4 KiB of session cookies at most. One forgotten costs a 441.
     pub known_logins: usize,
     /// Tunnels (WebSockets) open through this CAS: 1,024, then 503. One takes 32 KiB of buffers and two connections.
     pub tunnels: usize,
