@@ -20,7 +20,7 @@ use crate::{
     decision::{Here, Policy},
     directory::{ExternalUrl, ServerName, TopologySource},
     lookup::MailboxLookup,
-    outbound::{Credentials, Outbound, credentials::NoCredentials},
+    outbound::{Credentials, Outbound, credentials::NoCredentials, later},
     wire::{hop_by_hop::Via, limits::HeadLimits, owa_path::Scope, rewrite::LogOnCookies},
 };
 
@@ -44,8 +44,9 @@ use crate::{
 /// Wrap the *finished* service: `layer.layer(router)`, not `router.layer(layer)`. Outside it belongs whatever
 /// signs users in, and leaves their [`ClientSecurityContext`] in the request's extensions.
 ///
-/// All clones of a layer, and all services it makes, share connections, known logins and the servers' health.
-/// A setter called later starts them afresh for the layer it returns.
+/// All clones of a layer, and all services it makes, share known logins, tunnels and the servers' health. A setter
+/// called later starts these afresh for the layer it returns. Connections are the outbound client's, which the layer
+/// returned shares.
 #[derive(Clone, Debug)]
 pub struct CasProxyLayer {
     config: Arc<Config>,
@@ -240,10 +241,10 @@ impl CasProxyLayer {
     /// are not kept any more. What has not ended after `within` is cut off, and whoever still waits for it reads 503.
     /// Requests are served as before: call it when the server takes no more of them, or has begun to refuse them.
     ///
-    /// It concerns all clones of this layer and all services they made, and is for good. Dropping the future stops the
-    /// waiting, and nothing else.
+    /// It concerns all clones of this layer, all services they made, and every other layer with the same outbound client,
+    /// and is for good. Dropping the future stops the waiting, and nothing else.
     pub async fn drain(&self, within: Duration) -> usize {
-        let deadline = Instant::now() + within;
+        let deadline = later(Instant::now(), within);
         self.config.state.tunnels.drain();
         let outbound = self.config.outbound.drain(within);
         let own = self.config.state.tasks.finish(deadline);

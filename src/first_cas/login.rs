@@ -15,6 +15,7 @@ use crate::{
     outbound::{
         CredentialsError, OutboundBody, SendErrorKind, Turn,
         credentials::{AnswerCheck, Authentication, Unauthenticated},
+        later,
     },
     telemetry::{self, LoginResult, Phase},
     wire::{names, owa_path, proxy_headers},
@@ -77,7 +78,7 @@ impl Login {
     /// Sends it and reads the verdict. Never longer than the login time-out.
     pub(super) async fn run(self) -> LoginOutcome {
         let (config, server) = (Arc::clone(&self.config), Arc::clone(&self.server));
-        let deadline = Instant::now() + config.timeouts.login;
+        let deadline = later(Instant::now(), config.timeouts.login);
         let state = config.state.health.of(server.name());
         let timed_out = || LoginOutcome::Refused(Refused::login_timed_out(server.name()));
         let outcome = match timeout_at(deadline, state.login_turn()).await {

@@ -17,6 +17,7 @@ use super::{
     connect::{Connector, Fresh, Versions},
     dial::Dial,
     h1::H1,
+    later,
     pool::{Connection, H2, Lane, Lease, Next, Pool, Stream},
 };
 use crate::directory::Origin;
@@ -135,7 +136,7 @@ impl Outbound for Client {
     }
 
     fn drain(&self, within: Duration) -> DrainFuture {
-        let (client, deadline) = (self.clone(), Instant::now() + within);
+        let (client, deadline) = (self.clone(), later(Instant::now(), within));
         Box::pin(async move {
             client.0.pool.close();
             client.0.connector.tasks.finish(deadline).await

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{SendError, Tasks, body::OutboundBody, dial::Dial, h1::H1, pool::H2};
+use super::{SendError, Tasks, body::OutboundBody, dial::Dial, h1::H1, later, pool::H2};
 use crate::directory::Origin;
 
 /// How connections are made.
@@ -54,7 +54,7 @@ pub(super) enum Fresh {
 impl Connector {
     /// Until when a connection that is begun now has to be made.
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        later(Instant::now(), self.timeout)
     }
 
     /// Resolves, connects, and shakes hands, all before `deadline`.

@@ -68,7 +68,7 @@ pub(crate) use health::{Health, ServerState, Turn};
 pub(crate) use replay::Replay;
 pub(crate) use select::choose;
 pub(crate) use tasks::Tasks;
-pub(crate) use watch::{Stalled, Waits, uploaded, watch};
+pub(crate) use watch::{Stalled, Waits, later, uploaded, watch};
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -34,11 +34,11 @@ pub(crate) enum Stalled {
 /// Takes no part in the attempt otherwise: drop it when the answer is there.
 pub(crate) async fn watch(body: Option<&Replay>, waits: Waits, ungated: impl FnOnce()) -> Stalled {
     let Some(body) = body else {
-        sleep_until(Instant::now() + waits.response_head).await;
+        sleep_until(later(Instant::now(), waits.response_head)).await;
         return Stalled::Answer;
     };
     if body.progress().gated {
-        let deadline = Instant::now() + waits.gate;
+        let deadline = later(Instant::now(), waits.gate);
         let is_over = |body: &Replay| !body.progress().gated || body.progress().ended.is_some();
         let opened = wait_for(body, deadline, is_over).await;
         if !opened {
@@ -48,11 +48,16 @@ pub(crate) async fn watch(body: Option<&Replay>, waits: Waits, ungated: impl FnO
     }
     match uploaded(body, waits).await {
         Ok(ended) => {
-            sleep_until(ended + waits.response_head).await;
+            sleep_until(later(ended, waits.response_head)).await;
             Stalled::Answer
         }
         Err(stalled) => stalled,
     }
+}
+
+/// The moment `span` after `from`; one that is never reached, if the clock cannot count so far.
+pub(crate) fn later(from: Instant, span: Duration) -> Instant {
+    from.checked_add(span).unwrap_or_else(|| from + NEVER)
 }
 
 /// Waits until the upload has ended, or moves too slowly to go on.
@@ -62,7 +67,7 @@ pub(crate) async fn uploaded(body: &Replay, waits: Waits) -> Result<Instant, Sta
         if let Some(ended) = before.ended {
             return Ok(ended);
         }
-        let deadline = Instant::now() + waits.idle;
+        let deadline = later(Instant::now(), waits.idle);
         if wait_for(body, deadline, |body| body.progress().ended.is_some()).await {
             continue;
         }
@@ -89,5 +94,30 @@ async fn wait_for(body: &Replay, deadline: Instant, done: impl Fn(&Replay) -> bo
         if timeout_at(deadline, changed).await.is_err() {
             return done(body);
         }
+    }
+}
+
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_span_is_too_long() {
+        let now = Instant::now();
+        assert_eq!(
+            later(now, Duration::from_secs(1)),
+            now + Duration::from_secs(1)
+        );
+        assert_eq!(later(now, Duration::MAX), now + NEVER);
+        let waits = Waits {
+            gate: Duration::MAX,
+            response_head: Duration::MAX,
+            idle: Duration::MAX,
+            min_bytes: 1,
+        };
+        let watching = tokio::time::timeout(Duration::ZERO, watch(None, waits, || ()));
+        watching.await.unwrap_err();
     }
 }
