@@ -144,6 +144,7 @@ async fn ping(
     hash: Option<&[u8]>,
 ) -> Response<Bytes> {
     let mut request = Request::get("/owa/ping.owa")
+        .header(header::HOST, "localhost")
         .body(Full::<Bytes>::default())
         .unwrap();
     for line in shown {
