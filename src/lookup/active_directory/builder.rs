@@ -75,7 +75,7 @@ impl ActiveDirectoryBuilder {
     ///
     /// [What it may do](super#rights-of-the-bind-account) need not be much.
     pub fn bind(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        self.settings.bind = Bind::Password(name.into(), Secret(password.into()));
+        self.settings.bind = Bind::Password(name.into(), Secret::new(password));
         self
     }
 
@@ -267,6 +267,10 @@ impl Default for Settings {
 pub(super) struct Secret(String);
 
 impl Secret {
+    pub(super) fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
     pub(super) fn expose(&self) -> &str {
         &self.0
     }

@@ -76,7 +76,9 @@ impl Connection {
         let url = &controller.url;
         let (ldap, driver) = match (&settings.bind, &settings.tls) {
             (Bind::Password(name, password), _) => {
-                sign_in(controller, settings, name, password.expose()).await?
+                let (mut ldap, driver) = connect(controller, settings).await?;
+                bind(&mut ldap, controller, name, password.expose()).await?;
+                (ldap, driver)
             }
             #[cfg(feature = "negotiate")]
             (Bind::OwnAccount(account), Some(tls)) => {
@@ -188,12 +190,10 @@ impl Connection {
     }
 }
 
-/// Connects and signs in with a password.
-async fn sign_in(
+/// Connects, and within TLS unless that is to be in clear.
+async fn connect(
     controller: &Controller,
     settings: &Settings,
-    name: &str,
-    password: &str,
 ) -> Result<(Ldap, Driver), DirectoryError> {
     let error = |error| DirectoryError::ldap(error, &controller.url);
     let mut how = LdapConnSettings::new().set_starttls(controller.start_tls);
@@ -201,29 +201,67 @@ async fn sign_in(
         Some(tls) => how = how.set_config(Arc::clone(tls)),
         None => how = how.set_starttls(false),
     }
-    let (connection, mut ldap) = LdapConnAsync::with_settings(how, &controller.url)
+    let (connection, ldap) = LdapConnAsync::with_settings(how, &controller.url)
         .await
         .map_err(error)?;
     let driver = Driver::start(async {
         // Whoever waits for an answer sees the same error.
         let _ = connection.drive().await;
     });
-    let bound = ldap.simple_bind(name, password).await;
-    bound.and_then(ldap3::LdapResult::success).map_err(error)?;
     Ok((ldap, driver))
 }
 
-/// Signs in, and leaves.
-pub(super) async fn verify(
+async fn bind(
+    ldap: &mut Ldap,
     controller: &Controller,
-    settings: &Settings,
     name: &str,
     password: &str,
 ) -> Result<(), DirectoryError> {
-    let signing_in = sign_in(controller, settings, name, password);
-    bounded(signing_in, settings.connect_time_limit, &controller.url)
-        .await
-        .map(drop)
+    let error = |error| DirectoryError::ldap(error, &controller.url);
+    let bound = ldap.simple_bind(name, password).await;
+    bound.and_then(ldap3::LdapResult::success).map_err(error)?;
+    Ok(())
+}
+
+/// A connection that nobody has signed in to yet.
+pub(super) struct Unsigned<'c> {
+    ldap: Ldap,
+    _driver: Driver,
+    controller: &'c Controller,
+    /// To sign in.
+    time_left: Duration,
+}
+
+impl<'c> Unsigned<'c> {
+    pub(super) async fn open(
+        controller: &'c Controller,
+        settings: &Settings,
+    ) -> Result<Self, DirectoryError> {
+        let begun = Instant::now();
+        let time_limit = settings.connect_time_limit;
+        let connecting = connect(controller, settings);
+        let (ldap, _driver) = bounded(connecting, time_limit, &controller.url).await?;
+        Ok(Self {
+            ldap,
+            _driver,
+            controller,
+            time_left: time_limit.saturating_sub(begun.elapsed()),
+        })
+    }
+
+    /// Signs in, and leaves: whether the password is right.
+    pub(super) async fn verify(
+        mut self,
+        name: &str,
+        password: &str,
+    ) -> Result<bool, DirectoryError> {
+        let signing_in = bind(&mut self.ldap, self.controller, name, password);
+        match bounded(signing_in, self.time_left, &self.controller.url).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == DirectoryErrorKind::BindRefused => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Ends in time, and without a panic: ldap3 has some for answers that are none.

@@ -41,7 +41,8 @@ impl Shared {
         };
         // Without one, a domain controller would take the bind for an anonymous one, and let it pass; and some read no
         // further than a zero, and would take what stands before it for the password.
-        if password.is_empty() || password.contains('\0') {
+        // A long one makes it hang up.
+        if !(1..=LONGEST_PASSWORD).contains(&password.len()) || password.contains('\0') {
             return Ok(Identity::Unknown);
         }
         let found = self.enabled(&name).await?;
@@ -131,6 +132,9 @@ const STATE: &str = "userAccountControl";
 
 /// Whom no directory knows.
 const NOBODY: &str = "CN=nobody";
+
+/// In bytes: 256 characters, which is the longest password of Active Directory, have 768 at most in UTF-8.
+const LONGEST_PASSWORD: usize = 1024;
 
 /// Bit of the state.
 const DISABLED: u32 = 2;
