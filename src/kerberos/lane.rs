@@ -8,7 +8,7 @@ use std::{
 
 use libgssapi::credential::Cred;
 use tokio::{
-    sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit},
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
@@ -71,11 +71,12 @@ impl Lane {
         let in_time = async {
             let mut held = Arc::clone(&self.held).lock_owned().await;
             // With the ticket at hand this takes a tenth of a millisecond.
-            if let Held::Ticket(tickets, generation) = &*held {
-                let newest = *generation == self.wallet.generation();
-                let known = newest.then(|| tickets.clone());
+            if let Held::Ticket(tickets, generation) = &*held
+                && *generation == self.wallet.generation()
+            {
+                let known = Some(tickets.clone());
                 let (back, token) = self
-                    .call(held, account.clone(), known, binding.clone(), None)
+                    .call(held, account.clone(), known, binding.clone())
                     .await?;
                 if token.is_ok() {
                     self.wallet.renew_in_time(account);
@@ -90,8 +91,7 @@ impl Lane {
             {
                 return Err(error.clone());
             }
-            let turn = self.wallet.asking().acquire_owned().await.ok();
-            self.call(held, account, None, binding, turn).await?.1
+            self.call(held, account, None, binding).await?.1
         };
         timeout_at(deadline, in_time)
             .await
@@ -105,8 +105,13 @@ impl Lane {
         account: Option<Arc<str>>,
         known: Option<Cred>,
         binding: Option<Arc<[u8]>>,
-        turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(OwnedMutexGuard<Held>, Result<Token, TicketError>), TicketError> {
+        // Without a handle that served before, it may have to go to the KDC. After a renewal as well: the ticket of this
+        // server may be one of those that were not renewed.
+        let turn = match known {
+            Some(_) => None,
+            None => self.wallet.asking().acquire_owned().await.ok(),
+        };
         let lane = Arc::clone(self);
         *lock(&lane.busy) = Some(Instant::now());
         let called = spawn_blocking(move || {
@@ -162,3 +167,29 @@ impl Drop for Busy<'_> {
 }
 
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_handle_of_this_generation_a_call_waits_for_its_turn() {
+        let wallet = Arc::new(Wallet::new());
+        let lane = Arc::new(Lane::new("HTTP/dallas.corp", Arc::clone(&wallet)));
+        let all = wallet.asking().available_permits();
+        let turns = wallet.asking().acquire_many_owned(all.try_into().unwrap());
+        let turns = turns.await.unwrap();
+        let call = async || {
+            let held = Arc::clone(&lane.held).lock_owned().await;
+            let called = lane.call(held, None, None, None).await;
+            called.is_ok()
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), call()).await;
+        assert!(waited.is_err(), "the library was called out of turn");
+        assert!(lock(&lane.busy).is_none());
+        drop(turns);
+        // What the library says depends on where this runs.
+        assert!(call().await);
+        assert_eq!(wallet.asking().available_permits(), all);
+    }
+}
