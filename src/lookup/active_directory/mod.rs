@@ -170,8 +170,9 @@ impl ActiveDirectory {
     /// expired and restricted accounts are refused, and wrong passwords counted. Then the user is
     /// [identified](Self::identify), with all groups, as signed in by `Basic`.
     ///
-    /// [`Identity::Unknown`] is said of a wrong password, of an empty one or one above 1,024 bytes, of a name that is none
-    /// and of a name that nobody has, after the same time. Nothing of it is logged, and nothing remembered: clients of HTTP Basic send
+    /// [`Identity::Unknown`] is said of a wrong password and of a name that nobody has, after the same time; and at once,
+    /// for nobody is asked, of an empty password, of one above 1,024 bytes or with a zero in it, and of a name that is none.
+    /// Nothing of it is logged, and nothing remembered: clients of HTTP Basic send
     /// their password with every request, so keep what comes of it with the session, or for some minutes.
     ///
     /// # Errors
