@@ -79,7 +79,8 @@ fn check(headers: &HeaderMap, read: &ProxyHeaders) {
         Ok(&Some(read.clone()))
     );
     assert_eq!(lines(&written, &THREE[2]), [sid.as_bytes()]);
-    assert!(!format!("{written:?}").contains(sid.to_str().unwrap()));
+    // By itself: the URI may happen to hold the same signs.
+    assert!(!format!("{:?}", written[&THREE[2]]).contains(sid.to_str().unwrap()));
 }
 
 const THREE: [HeaderName; 3] = [
