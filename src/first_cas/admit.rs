@@ -44,7 +44,7 @@ pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -
         Ok(Some(asked)) => asked,
         Ok(None) => return Admitted::Inner(to_inner(parts, body)),
         Err(refused) => {
-            let report = Report::of(&parts, started);
+            let report = Report::of(config, &parts, started);
             return Admitted::Refused(report.refuse(refused));
         }
     };
@@ -57,7 +57,7 @@ pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -
         }
     }
     Admitted::InScope(Visit {
-        report: Report::of(&parts, started),
+        report: Report::of(config, &parts, started),
         parts,
         body,
         asked,

@@ -228,6 +228,8 @@ where
             Failed::Send(error) => error,
         };
         let goes_on = match error.kind() {
+            // Nothing was sent, and nothing is wrong with the server.
+            SendErrorKind::NoUpgrade => self.is_whole(),
             SendErrorKind::Unreachable => {
                 self.turn.failed();
                 self.is_whole()

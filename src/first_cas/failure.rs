@@ -123,6 +123,7 @@ impl Refused {
                 (Page::NotResponding, Some(Event::AllAttemptsFailed), false)
             }
             SendErrorKind::Closed => (Page::NotResponding, Some(Event::AllAttemptsFailed), true),
+            SendErrorKind::NoUpgrade => (Page::SecondHop(SecondHop::UnexpectedAnswer), None, false),
             _ => (Page::SecondHop(SecondHop::UnexpectedAnswer), None, true),
         };
         let phase = match phase {

@@ -35,7 +35,7 @@ where
         body,
         asked,
         mut known,
-        mut report,
+        report,
     } = visit;
     let mut trip = Trip::new(parts, body);
     let (mut sent_away, mut sends_away) = (false, false);
@@ -78,11 +78,7 @@ where
                 }
             }
             Decision::Proxy(candidates) => {
-                let proxied = trip.proxy(&config, &asked, candidates).await;
-                if trip.upgrade.was_offered() {
-                    report = report.closing();
-                }
-                match proxied {
+                match trip.proxy(&config, &asked, candidates).await {
                     Proxied::Answer(answer, outcome) => {
                         return Verdict::Answer(report.proxied(*answer, outcome));
                     }

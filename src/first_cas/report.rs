@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use tokio::time::Instant;
 
-use super::{body::ResponseBody, failure::Refused};
+use super::{body::ResponseBody, config::Config, failure::Refused};
 use crate::{
     directory::ExternalUrl,
     outbound::UpstreamBody,
@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Report {
     audience: Audience,
     started: Instant,
+    /// Whether the client offers an upgrade: what it has sent behind its request, it meant for the other side of that,
+    /// and nobody shall read it as a request.
     closing: bool,
 }
 
@@ -32,21 +34,11 @@ pub(super) enum AnswerBody {
 }
 
 impl Report {
-    pub(super) fn of(parts: &Parts, started: Instant) -> Self {
+    pub(super) fn of(config: &Config, parts: &Parts, started: Instant) -> Self {
         Self {
             audience: Audience::of(&parts.method, &parts.headers),
             started,
-            closing: false,
-        }
-    }
-
-    /// Has the connection closed behind an answer that is no 101: what the client has sent behind its request, it
-    /// meant for the other side of an upgrade, and nobody shall read it as a request.
-    //= src/docs/protocol.md#upgrade-checked
-    pub(super) fn closing(self) -> Self {
-        Self {
-            closing: true,
-            ..self
+            closing: config.upgrades.offered(parts).is_some(),
         }
     }
 
@@ -100,6 +92,7 @@ impl Report {
     fn leave(self, mut answer: Answered, outcome: Outcome, reference: Reference) -> Answered {
         telemetry::answered(&outcome, answer.status(), reference, self.started.elapsed());
         answer.extensions_mut().insert(outcome);
+        //= src/docs/protocol.md#upgrade-checked
         if self.closing && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);

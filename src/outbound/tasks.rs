@@ -18,6 +18,8 @@ pub(crate) struct Tasks(Arc<watch::Sender<Running>>);
 #[derive(Default)]
 struct Running {
     begun: u64,
+    /// How many had begun when all were cut off.
+    cut: u64,
     /// Without a handle for the moment in which one begins.
     handles: HashMap<u64, Option<AbortHandle>>,
 }
@@ -35,12 +37,17 @@ impl Tasks {
             let _ended = ended;
             task.await;
         });
+        let mut is_late = false;
         self.0.send_if_modified(|running| {
+            is_late = number <= running.cut;
             if let Some(entry) = running.handles.get_mut(&number) {
                 *entry = Some(handle.abort_handle());
             }
             false
         });
+        if is_late {
+            handle.abort();
+        }
     }
 
     /// How many there are.
@@ -50,13 +57,17 @@ impl Tasks {
 
     /// Cuts all of them off, and says how many there were.
     pub(crate) fn cut(&self) -> usize {
-        // Taken out of the lock: an abort may drop a task at once, and that takes it.
-        let all: Vec<AbortHandle> = {
-            let running = self.0.borrow();
-            running.handles.values().flatten().cloned().collect()
-        };
-        all.iter().for_each(AbortHandle::abort);
-        all.len()
+        let (mut all, mut handles) = (0, Vec::<AbortHandle>::new());
+        self.0.send_if_modified(|running| {
+            // One that is just beginning finds this.
+            running.cut = running.begun;
+            all = running.handles.len();
+            handles = running.handles.values().flatten().cloned().collect();
+            false
+        });
+        // Out of the lock: an abort may drop a task at once, and that takes it.
+        handles.iter().for_each(AbortHandle::abort);
+        all
     }
 
     /// Waits for all to end, and cuts off those that have not by `deadline`. Says how many these were.

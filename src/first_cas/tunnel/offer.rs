@@ -40,11 +40,6 @@ impl Upgrade {
             name_protocol(headers, &offer.protocol);
         }
     }
-
-    /// Whether the client may have sent bytes behind its request in the hope of an upgrade.
-    pub(in crate::first_cas) fn was_offered(&self) -> bool {
-        !matches!(self, Self::None)
-    }
 }
 
 impl<B> Trip<B>
@@ -60,18 +55,16 @@ where
     //= src/docs/protocol.md#upgrade-offer
     pub(in crate::first_cas) fn offer_upgrade(&mut self, config: &Config) -> Result<(), Refused> {
         let parts = self.parts();
-        if self.upgrade.was_offered() || parts.method != Method::GET || !self.has_no_body() {
+        let is_settled = !matches!(self.upgrade, Upgrade::None);
+        if is_settled || parts.method != Method::GET || !self.has_no_body() {
             return Ok(());
         }
-        let Some(protocol) = upgrade_named(parts.version, &parts.headers) else {
+        let Some(protocol) = config.upgrades.offered(parts) else {
             return Ok(());
         };
         let Some(client) = parts.extensions.get::<OnUpgrade>() else {
             return Ok(());
         };
-        if !config.upgrades.have(&protocol) {
-            return Ok(());
-        }
         let Some(place) = config.state.tunnels.enter() else {
             return Err(Refused::too_many_tunnels());
         };

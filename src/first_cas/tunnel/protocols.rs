@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use http::HeaderValue;
+use http::{HeaderValue, request::Parts};
+
+use crate::wire::hop_by_hop::upgrade_named;
 
 /// Names as they stand in `Upgrade`, compared without regard to case.
 #[derive(Clone, Debug)]
@@ -34,10 +36,12 @@ impl Protocols {
             .map(Self)
     }
 
-    pub(super) fn have(&self, protocol: &HeaderValue) -> bool {
-        let protocol = protocol.as_bytes();
-        let is_it = |name: &String| name.as_bytes().eq_ignore_ascii_case(protocol);
-        self.0.iter().any(is_it)
+    /// The protocol that a request offers to go on with, if it is one of these. Whoever sent it may have sent bytes of
+    /// that protocol behind it.
+    pub(in crate::first_cas) fn offered(&self, parts: &Parts) -> Option<HeaderValue> {
+        let offered = upgrade_named(parts.version, &parts.headers)?;
+        let is_it = |name: &String| name.as_bytes().eq_ignore_ascii_case(offered.as_bytes());
+        self.0.iter().any(is_it).then_some(offered)
     }
 }
 

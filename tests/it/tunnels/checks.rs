@@ -116,5 +116,29 @@ async fn a_101_that_was_not_asked_for_is_a_502() {
     }
 }
 
-const SMUGGLED: &str =
+/// Refused before anything was offered to anybody: for want of a user, or of a mailbox, or for where the request has been.
+//= src/docs/protocol.md#upgrade-checked
+#[tokio::test(start_paused = true)]
+async fn a_page_of_ours_ends_the_connection_of_an_upgrade() {
+    let usual: fn(CasProxyLayer) -> CasProxyLayer = |layer| layer;
+    let nobody: fn(CasProxyLayer) -> CasProxyLayer = |layer| layer.identify(|_| None);
+    let elsewhere: fn(CasProxyLayer) -> CasProxyLayer = |layer| layer.identify(|_| Some(user(99)));
+    let looped = ASK.replace("upgrade: w", "via: 1.1 seattle\r\nupgrade: w");
+    for (layer, ask, status) in [
+        (nobody, ASK, "401"),
+        (elsewhere, ASK, "404"),
+        (usual, &looped, "508"),
+    ] {
+        let mut line = Line::set_up(layer);
+        line.client.answer(&format!("{ask}{SMUGGLED}")).await;
+        let head = line.client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
+        line.client.body(&head).await;
+        assert_eq!(line.client.rest().await, b"", "{status}");
+        assert!(line.dallas.is_silent().await);
+    }
+}
+
+pub const SMUGGLED: &str =
     "GET /owa/smuggled HTTP/1.1\r\nhost: dallas\r\nx-owa-proxysid: S-1-5-21-1-2-3-500\r\n\r\n";

@@ -5,7 +5,7 @@ use tokio::{
     time::{Duration, Instant, sleep},
 };
 
-use super::*;
+use super::{checks::SMUGGLED, *};
 use crate::support::wire::{ACCEPTED, OK};
 
 /// Tasks of any kind.
@@ -47,12 +47,14 @@ async fn draining_closes_tunnels_both_ways_and_leaves_no_task() {
 
     // No further one.
     let mut late = line.join();
-    late.answer(ASK).await;
+    late.answer(&format!("{ASK}{SMUGGLED}")).await;
     let head = late.head().await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
     assert!(head.contains("\r\nretry-after: "), "{head}");
+    late.body(&head).await;
+    assert_eq!(late.rest().await, b"");
 
-    drop((reader, late, tunnels, line));
+    drop((reader, tunnels, line));
     sleep(Duration::from_secs(1)).await;
     assert_eq!(alive(), before);
 }

@@ -3,7 +3,7 @@
 use cas_proxy::first_cas::Limits;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::*;
+use super::{checks::SMUGGLED, *};
 use crate::support::wire::OK;
 
 #[tokio::test(start_paused = true)]
@@ -97,10 +97,12 @@ async fn one_tunnel_too_many_is_a_503_until_another_ends() {
     });
     let (client, hop) = line.open().await;
     let mut another = line.join();
-    another.answer(ASK).await;
+    another.answer(&format!("{ASK}{SMUGGLED}")).await;
     let head = another.head().await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
     assert!(head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    another.body(&head).await;
+    assert_eq!(another.rest().await, b"");
     assert!(line.dallas.is_silent().await);
     // Others are served as ever.
     let mut reader = line.join();
