@@ -45,6 +45,7 @@ impl Shared {
         if !(1..=LONGEST_PASSWORD).contains(&password.len()) || password.contains('\0') {
             return Ok(Identity::Unknown);
         }
+        let _turn = self.pool.turn_to_sign_in().await?;
         let found = self.enabled(&name).await?;
         // By the entry that was found: a domain controller knows more kinds of names, and might mean another user.
         // A name that nobody has costs the same time.

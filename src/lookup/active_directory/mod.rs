@@ -166,9 +166,9 @@ impl ActiveDirectory {
     /// Signs a user in by name and password: `user@domain` or `DOMAIN\user`, as they come with HTTP Basic.
     ///
     /// The password is checked by an LDAP bind as that user, on a connection of its own within the same TLS and the same
-    /// [bound](ActiveDirectoryBuilder::max_connections) as all others, so that policies of the domain hold: locked,
-    /// expired and restricted accounts are refused, and wrong passwords counted. Then the user is
-    /// [identified](Self::identify), with all groups, as signed in by `Basic`.
+    /// [bound](ActiveDirectoryBuilder::max_connections) as all others, of which signing in takes half at most. So policies
+    /// of the domain hold: locked, expired and restricted accounts are refused, and wrong passwords counted. Then the user
+    /// is [identified](Self::identify), with all groups, as signed in by `Basic`.
     ///
     /// [`Identity::Unknown`] is said of a wrong password and of a name that nobody has, after the same time; and at once,
     /// for nobody is asked, of an empty password, of one above 1,024 bytes or with a zero in it, and of a name that is none.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 
@@ -23,6 +23,8 @@ pub(super) struct Pool {
     controllers: Vec<Controller>,
     settings: Settings,
     room: Semaphore,
+    /// Taken before `room`. Whoever knows no password can sign in for ever, and must leave room for lookups.
+    signing_in: Semaphore,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -38,6 +40,7 @@ impl Pool {
         Self {
             controllers,
             room: Semaphore::new(settings.max_connections),
+            signing_in: Semaphore::new((settings.max_connections / 2).max(1)),
             settings,
             idle: Mutex::default(),
         }
@@ -104,6 +107,13 @@ impl Pool {
             }
         }
         Err(last.unwrap_or_else(|| DirectoryError::general(DirectoryErrorKind::Resting)))
+    }
+
+    /// A turn at signing somebody in, until it is dropped.
+    pub(super) async fn turn_to_sign_in(&self) -> Result<SemaphorePermit<'_>, DirectoryError> {
+        let turn = timeout(self.settings.connect_time_limit, self.signing_in.acquire()).await;
+        let busy = || DirectoryError::general(DirectoryErrorKind::Busy);
+        turn.ok().and_then(Result::ok).ok_or_else(busy)
     }
 
     /// Whether an entry has this password, by a connection that signs in as it and is used for nothing else.

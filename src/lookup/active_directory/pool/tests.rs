@@ -25,6 +25,7 @@ use super::{
 enum Stranger {
     Refused,
     HungUp,
+    LeftWaiting,
 }
 
 /// A domain controller that knows the bind account, and no user; with the number of others who tried to sign in.
@@ -65,6 +66,7 @@ async fn serve(mut stream: TcpStream, stranger: Stranger, strangers: Arc<AtomicU
                 match stranger {
                     Stranger::Refused => reply(id, 0x61, &result(49)),
                     Stranger::HungUp => return,
+                    Stranger::LeftWaiting => std::future::pending().await,
                 }
             }
             0x63 if of_root => [reply(id, 0x64, &root()), reply(id, 0x65, &result(0))].concat(),
@@ -136,6 +138,26 @@ async fn while_all_rest_nobody_is_asked_and_nobody_waits() {
     assert_eq!(verified.kind(), DirectoryErrorKind::Resting);
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_ne!(kind().await.0, DirectoryErrorKind::Resting);
+}
+
+#[tokio::test]
+async fn a_crowd_that_signs_in_leaves_room_for_lookups() {
+    let (directory, strangers) = directory(Stranger::LeftWaiting).await;
+    let crowd: Vec<_> = (0..64)
+        .map(|_| {
+            let directory = Arc::clone(&directory);
+            tokio::spawn(async move { directory.sign_in(ANNA, "secret").await })
+        })
+        .collect();
+    let half = directory.pool.settings().max_connections / 2;
+    while strangers.load(Ordering::Relaxed) < half {
+        tokio::task::yield_now().await;
+    }
+    let anna = AuthenticatedName::new("Basic", ANNA).unwrap();
+    assert_eq!(directory.identify(&anna).await.unwrap(), Identity::Unknown);
+    for member in crowd {
+        member.abort();
+    }
 }
 
 #[tokio::test(start_paused = true)]
