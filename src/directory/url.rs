@@ -129,7 +129,7 @@ impl FromStr for ExternalUrl {
         //= src/docs/protocol.md#header-uri
         let header_value =
             HeaderValue::try_from(format!("{origin}/owa")).map_err(|_| UrlErrorKind::Character)?;
-        let path = path.strip_suffix('/').unwrap_or(path);
+        let path = path.trim_end_matches('/');
         Ok(Self {
             text: format!("{origin}{path}").into(),
             origin,
@@ -343,6 +343,7 @@ mod tests {
                 "https://mail/a/b%20c",
                 "https://mail/owa",
             ),
+            ("https://mail//", "https://mail", "https://mail/owa"),
         ] {
             let url: ExternalUrl = text.parse().unwrap();
             assert_eq!(url.as_str(), shown);
