@@ -1,6 +1,12 @@
 //! The process under measurement: hyper's server, the layer, and its client.
 
-use std::{convert::Infallible, future::Ready, io::Write, sync::Arc, task};
+use std::{
+    convert::Infallible,
+    future::Ready,
+    io::Write,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use cas_proxy::{
@@ -9,14 +15,18 @@ use cas_proxy::{
     directory::{ClientAccessServer, Mailbox, MailboxKey, Topology},
     first_cas::CasProxyLayer,
     lookup::{Cached, InMemory},
-    outbound::credentials::danger::BasicCredentials,
+    outbound::{BoxError, credentials::danger::BasicCredentials},
     wire::signature::SharedKey,
 };
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, runtime};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime, task,
+};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -33,26 +43,35 @@ pub(crate) fn serve(kind: &str, second_cas: u16) -> Result<()> {
         std::io::stdout().flush()?;
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let io = TokioIo::new(stream);
         let user = user()?;
-        if kind == "bare" {
-            let service = Mailboxes;
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(user.clone());
-                service.clone().call(request)
-            });
-            http1::Builder::new().serve_connection(io, service).await?;
+        // In a task of its own, as servers have it: the future of `block_on` is looked after differently.
+        let served = if kind == "bare" {
+            task::spawn(connection(stream, user, Mailboxes))
         } else {
             let layer = layer(kind, second_cas, &user)?;
-            let service = layer.layer(Mailboxes);
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(user.clone());
-                service.clone().call(request)
-            });
-            http1::Builder::new().serve_connection(io, service).await?;
-        }
-        Ok(())
+            task::spawn(connection(stream, user, layer.layer(Mailboxes)))
+        };
+        Ok(served.await??)
     })
+}
+
+/// Serves requests of `user`, as a layer outside would have signed them in.
+async fn connection<S, B>(
+    stream: TcpStream,
+    user: ClientSecurityContext,
+    service: S,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
+{
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(user.clone());
+        service.clone().call(request)
+    });
+    http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await
 }
 
 fn layer(kind: &str, second_cas: u16, user: &ClientSecurityContext) -> Result<CasProxyLayer> {
@@ -97,9 +116,9 @@ impl Service<Request<Incoming>> for Mailboxes {
 
     fn poll_ready(
         &mut self,
-        _: &mut task::Context<'_>,
-    ) -> task::Poll<std::result::Result<(), Infallible>> {
-        task::Poll::Ready(Ok(()))
+        _: &mut Context<'_>,
+    ) -> Poll<std::result::Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _: Request<Incoming>) -> Self::Future {
