@@ -8,6 +8,7 @@ use super::{
     config::Config,
     failure::Refused,
     report::{Answered, Report},
+    trip::Trip,
     visit::{Asked, Visit},
 };
 use crate::{
@@ -29,7 +30,7 @@ pub(super) enum Admitted<B> {
     /// Answered already.
     Refused(Answered),
     /// Somebody has to be asked, or it goes elsewhere.
-    InScope(Visit<B>),
+    InScope(Box<Visit<B>>),
 }
 
 pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -> Admitted<B> {
@@ -56,13 +57,12 @@ pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -
             return Admitted::Inner(to_inner(parts, body));
         }
     }
-    Admitted::InScope(Visit {
+    Admitted::InScope(Box::new(Visit {
         report: Report::of(config, &parts, started),
-        parts,
-        body,
+        trip: Trip::new(parts, body),
         asked,
         known,
-    })
+    }))
 }
 
 /// Marks a request for the inner service, in case a `SecondCasLayer` was put there.

@@ -17,7 +17,7 @@ pub(super) fn prepare(
     origin: &Origin,
     answer: Response<UpstreamBody>,
     method: &Method,
-    cookies: &Cookies,
+    cookies: &[HeaderValue],
 ) -> Result<Response<UpstreamBody>, Refused> {
     let (mut parts, body) = answer.into_parts();
     hop_by_hop::prepare_response(
@@ -29,7 +29,7 @@ pub(super) fn prepare(
     )
     .map_err(|error| Refused::bad_answer(server, error))?;
     //= src/docs/protocol.md#cookies
-    for cookie in cookies.iter() {
+    for cookie in cookies {
         parts.headers.append(header::SET_COOKIE, cookie.clone());
     }
     rewrite::response(&mut parts.headers, origin, asked.name_used(config).origin());

@@ -1,6 +1,6 @@
 //! One candidate: send, log in where it asks for that, send again.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use http::{Method, Response, StatusCode};
 use http_body::Body;
@@ -9,9 +9,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     answer,
     config::Config,
-    exchange::Failed,
+    exchange::{Begun, Failed},
     failure::Refused,
-    login::{self, Login},
+    login::Login,
     logins::{Cookies, Generation, LoginOutcome},
     second_hop::Proxied,
     trip::Trip,
@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     directory::{ClientAccessServer, InternalUrl},
-    outbound::{BoxError, Replay, SendErrorKind, ServerState, Stalled, Turn, UpstreamBody},
+    outbound::{
+        BoxError, Replay, SendErrorKind, ServerState, Stalled, Turn, UpstreamBody,
+        credentials::AnswerCheck,
+    },
     telemetry::{self, Outcome, Phase},
     wire::names,
 };
@@ -28,8 +31,19 @@ use crate::{
 pub(super) enum Tried {
     Done(Proxied),
     /// The next candidate may have the request; an answer of this one is kept in case there is none.
-    Next(Refused, Option<(Box<Response<UpstreamBody>>, Outcome)>),
+    Next(Refused, Option<Box<Response<UpstreamBody>>>),
 }
+
+/// What an answer asks for.
+enum Heard {
+    Final(Tried),
+    /// 441, for the first time.
+    NeedIdentity,
+    /// 417 to `Expect: 100-continue`.
+    NeverContinue,
+}
+
+type LoggingIn<'a> = Pin<Box<dyn Future<Output = Result<(), LoginOutcome>> + Send + 'a>>;
 
 /// One candidate's turn.
 pub(super) struct Attempt<'a, B> {
@@ -42,7 +56,7 @@ pub(super) struct Attempt<'a, B> {
     pub(super) state: Arc<ServerState>,
     turn: Turn,
     /// A place among the requests in flight, until the answer has been read.
-    place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
     /// The session of the one login that this request may cause.
     pub(super) login: Option<Cookies>,
     replayed: bool,
@@ -76,13 +90,13 @@ where
             trip,
             state,
             turn,
-            place,
+            place: Some(place),
             login: None,
             replayed: false,
         })
     }
 
-    pub(super) async fn run(mut self, candidates: usize) -> Tried {
+    pub(super) async fn run(&mut self, candidates: usize) -> Tried {
         let mut may_ask = true;
         loop {
             let sent = self.config.state.logins.now();
@@ -94,20 +108,16 @@ where
                     return self.after_failed_login(outcome);
                 }
             }
-            let request = match self.request(gated) {
-                Ok(Some(request)) => request,
-                Ok(None) => return refuse(Refused::cannot_be_given_again(self.server.name())),
+            let begun = match self.begin(gated) {
+                Ok(Begun::Sent(send)) => Ok((send, AnswerCheck::default())),
+                Ok(Begun::Waits(proof)) => proof.await,
+                Err(refused) => Err(refused),
+            };
+            let (send, check) = match begun {
+                Ok(begun) => begun,
                 Err(refused) => return refuse(refused),
             };
-            let origin = self.internal.origin();
-            let (request, check) =
-                match login::authenticate(self.config, origin, request, None).await {
-                    Ok(authenticated) => authenticated,
-                    Err(error) => {
-                        return refuse(Refused::authentication(self.server.name(), error));
-                    }
-                };
-            let answer = match self.exchange(request, gated).await {
+            let answer = match self.exchange(send, gated).await {
                 Ok(answer) => answer,
                 Err(Failed::Send(error)) if error.kind() == SendErrorKind::NoContinue => {
                     self.state.never_says_continue();
@@ -116,37 +126,58 @@ where
                 }
                 Err(failed) => return self.no_answer(failed),
             };
-            self.turn.answered();
-            if let Err(error) = check.check(&answer) {
-                return refuse(Refused::authentication(self.server.name(), error));
-            }
-            match answer.status() {
-                //= src/docs/protocol.md#status-441
-                status if status == names::NEED_IDENTITY => {
-                    drop(answer);
-                    self.halt();
-                    //= src/docs/protocol.md#login-twice
-                    if self.login.is_some() {
-                        return refuse(Refused::identity_needed_again(self.server.name()));
-                    }
+            match self.hear(answer, check, gated, candidates) {
+                Heard::Final(tried) => return tried,
+                Heard::NeedIdentity => {
                     if let Err(outcome) = self.log_in(sent).await {
                         return self.after_failed_login(outcome);
                     }
                     self.replayed = true;
                     telemetry::replayed(self.server.name());
                 }
-                StatusCode::EXPECTATION_FAILED if gated => {
-                    self.halt();
+                Heard::NeverContinue => {
                     self.state.never_says_continue();
                     may_ask = false;
                 }
-                _ => return self.judge(answer, candidates),
             }
         }
     }
 
+    /// What is to be done about an answer.
+    fn hear(
+        &mut self,
+        answer: Response<UpstreamBody>,
+        check: AnswerCheck,
+        gated: bool,
+        candidates: usize,
+    ) -> Heard {
+        self.turn.answered();
+        if let Err(error) = check.check(&answer) {
+            return Heard::Final(refuse(Refused::authentication(self.server.name(), error)));
+        }
+        match answer.status() {
+            //= src/docs/protocol.md#status-441
+            status if status == names::NEED_IDENTITY => {
+                drop(answer);
+                self.halt();
+                //= src/docs/protocol.md#login-twice
+                match self.login {
+                    None => Heard::NeedIdentity,
+                    Some(_) => {
+                        Heard::Final(refuse(Refused::identity_needed_again(self.server.name())))
+                    }
+                }
+            }
+            StatusCode::EXPECTATION_FAILED if gated => {
+                self.halt();
+                Heard::NeverContinue
+            }
+            _ => Heard::Final(self.judge(answer, candidates)),
+        }
+    }
+
     /// What a final answer means.
-    fn judge(self, mut answer: Response<UpstreamBody>, candidates: usize) -> Tried {
+    fn judge(&mut self, mut answer: Response<UpstreamBody>, candidates: usize) -> Tried {
         let (name, status) = (self.server.name(), answer.status());
         let tunnel = match self.trip.switched(self.config, &mut answer) {
             Ok(tunnel) => tunnel,
@@ -178,14 +209,8 @@ where
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
         );
         let goes_on = unavailable && self.is_repeatable();
-        let outcome = Outcome::Proxied {
-            server: name.clone(),
-            site: self.server.site().clone(),
-            candidates,
-            logged_in: self.login.is_some(),
-            replayed: self.replayed,
-        };
-        let cookies = self.login.unwrap_or_default();
+        let no_cookies = [];
+        let cookies = self.login.as_deref().unwrap_or(&no_cookies);
         let prepared = answer::prepare(
             self.config,
             self.asked,
@@ -193,27 +218,37 @@ where
             self.internal.origin(),
             answer,
             self.trip.method(),
-            &cookies,
+            cookies,
         );
-        let answer = match prepared {
-            Ok(answer) => answer.map(|body| body.holding(self.place)),
-            Err(refused) => return refuse(refused),
+        let mut answer = match (prepared, self.place.take()) {
+            (Ok(answer), Some(place)) => answer.map(|body| body.holding(place)),
+            (Ok(answer), None) => answer,
+            (Err(refused), _) => return refuse(refused),
         };
+        answer.extensions_mut().insert(Outcome::Proxied {
+            server: name.clone(),
+            site: self.server.site().clone(),
+            candidates,
+            logged_in: self.login.is_some(),
+            replayed: self.replayed,
+        });
         if let Some(tunnel) = tunnel {
             let answer = tunnel.begin(self.config, answer);
-            return Tried::Done(Proxied::Answer(Box::new(answer), outcome));
+            return Tried::Done(Proxied::Answer(Box::new(answer)));
         }
         if goes_on {
             let refused = Refused::unavailable(name, status);
-            return Tried::Next(refused, Some((Box::new(answer), outcome)));
+            return Tried::Next(refused, Some(Box::new(answer)));
         }
-        let answer = self.trip.finish_upload(self.config, answer, self.body);
-        Tried::Done(Proxied::Answer(Box::new(answer), outcome))
+        let answer = self
+            .trip
+            .finish_upload(self.config, answer, self.body.take());
+        Tried::Done(Proxied::Answer(Box::new(answer)))
     }
 
     /// What a failure to get an answer means for this candidate and the next.
     //= src/docs/protocol.md#failover-when
-    fn no_answer(self, failed: Failed) -> Tried {
+    fn no_answer(&self, failed: Failed) -> Tried {
         let name = self.server.name();
         let error = match failed {
             Failed::Stalled(stalled) => {
@@ -249,7 +284,7 @@ where
         }
     }
 
-    fn after_failed_login(self, outcome: LoginOutcome) -> Tried {
+    fn after_failed_login(&self, outcome: LoginOutcome) -> Tried {
         match outcome {
             LoginOutcome::NeedLanguage => self.need_language(),
             LoginOutcome::Unreachable(refused) => {
@@ -266,12 +301,12 @@ where
     }
 
     /// Has the user logged in here, as the one login of this request. Not `async`: a body that is not `Sync`
-    /// must not be borrowed while waiting.
-    fn log_in(&mut self, sent: Generation) -> impl Future<Output = Result<(), LoginOutcome>> {
+    /// must not be borrowed while waiting. Boxed, so that requests that need none are the smaller for it.
+    fn log_in(&mut self, sent: Generation) -> LoggingIn<'_> {
         let job = Login::new(self.config, self.server, self.internal, self.asked);
         let (server, user) = (self.server.name(), self.asked.user.user());
         let (logins, login) = (&self.config.state.logins, &mut self.login);
-        async move {
+        Box::pin(async move {
             let job = job.map_err(LoginOutcome::Refused)?;
             match logins.after(sent, server, user, || job.run()).await {
                 LoginOutcome::Accepted(cookies) => {
@@ -280,14 +315,14 @@ where
                 }
                 failed => Err(failed),
             }
-        }
+        })
     }
 
     fn need_language(&self) -> Tried {
-        Tried::Done(Proxied::NeedLanguage(Outcome::Language {
+        Tried::Done(Proxied::NeedLanguage(Box::new(Outcome::Language {
             server: self.server.name().clone(),
             site: self.server.site().clone(),
-        }))
+        })))
     }
 
     /// Gives the refused attempt no more of the body.

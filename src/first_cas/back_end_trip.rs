@@ -1,20 +1,21 @@
 //! Straight to an Exchange 2003 back-end: no proxy login, no second chance.
 
+use std::pin::pin;
+
 use http::{Response, StatusCode, header::AUTHORIZATION};
 use http_body::Body;
 
 use super::{
     answer,
     config::Config,
-    exchange::{race, waits},
+    exchange::{Failed, race, waits},
     failure::Refused,
-    logins::Cookies,
     trip::Trip,
     visit::Asked,
 };
 use crate::{
     directory::BackEnd,
-    outbound::{BoxError, OutboundBody, Replay, UpstreamBody, watch},
+    outbound::{BoxError, OutboundBody, Replay, UpstreamBody, no_answer, watch},
     telemetry::{Outcome, Phase},
     wire::{names, owa_path},
 };
@@ -31,7 +32,7 @@ where
         config: &Config,
         asked: &Asked,
         back_end: &BackEnd,
-    ) -> Result<(Response<UpstreamBody>, Outcome), Refused> {
+    ) -> Result<Response<UpstreamBody>, Refused> {
         let name = back_end.name();
         let refuse = |refused: Refused| Err(refused.of_back_end());
         if config.via.is_in(&self.parts().headers) {
@@ -69,14 +70,22 @@ where
         };
         request.headers_mut().insert(AUTHORIZATION, authorization);
         let send = config.outbound.send(origin, request);
-        let stalled = watch(body.as_ref(), waits(&config.timeouts), || {});
-        let answer = match race(send, stalled).await {
-            Err(stalled) => return refuse(Refused::stalled(name, Phase::Answer, stalled)),
-            Ok(Err(_)) if body.as_ref().is_some_and(Replay::client_failed) => {
+        let timeouts = &config.timeouts;
+        let sent = match &body {
+            None => race(send, pin!(no_answer(timeouts.response_head))).await,
+            Some(body) => race(send, pin!(watch(body, waits(timeouts), || {}))).await,
+        };
+        let answer = match sent {
+            Err(Failed::Stalled(stalled)) => {
+                return refuse(Refused::stalled(name, Phase::Answer, stalled));
+            }
+            Err(Failed::Send(_)) if body.as_ref().is_some_and(Replay::client_failed) => {
                 return refuse(Refused::client_body(name));
             }
-            Ok(Err(error)) => return refuse(Refused::no_answer(name, Phase::Send, error)),
-            Ok(Ok(answer)) => answer,
+            Err(Failed::Send(error)) => {
+                return refuse(Refused::no_answer(name, Phase::Send, error));
+            }
+            Ok(answer) => answer,
         };
         match answer.status() {
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
@@ -92,22 +101,14 @@ where
                 refuse(Refused::unexpected(name, Phase::Answer, status))
             }
             _ => {
-                let answer = answer::prepare(
-                    config,
-                    asked,
-                    name,
-                    origin,
-                    answer,
-                    self.method(),
-                    &Cookies::default(),
-                )
-                .map_err(Refused::of_back_end)?
-                .map(|body| body.holding(place));
-                let answer = self.finish_upload(config, answer, body);
-                let outcome = Outcome::BackEnd {
+                let mut answer =
+                    answer::prepare(config, asked, name, origin, answer, self.method(), &[])
+                        .map_err(Refused::of_back_end)?
+                        .map(|body| body.holding(place));
+                answer.extensions_mut().insert(Outcome::BackEnd {
                     server: name.clone(),
-                };
-                Ok((answer, outcome))
+                });
+                Ok(self.finish_upload(config, answer, body))
             }
         }
     }

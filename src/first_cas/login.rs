@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    answer, config::Config, failure::Refused, logins::LoginOutcome, trip::absolute, visit::Asked,
-};
+use super::{answer, config::Config, failure::Refused, logins::LoginOutcome, visit::Asked};
 use crate::{
     csc::xml,
     directory::{ClientAccessServer, InternalUrl, MailboxKey, Origin},
     outbound::{
-        CredentialsError, OutboundBody, SendErrorKind, Turn,
-        credentials::{AnswerCheck, Authentication, Unauthenticated},
+        CredentialsError, OutboundBody, SendErrorKind, Turn, absolute,
+        credentials::{AnswerCheck, Authentication, LaterProof, Unauthenticated},
         later,
     },
     telemetry::{self, LoginResult, Phase},
@@ -106,15 +104,18 @@ impl Login {
 
     async fn send(self, health: &Turn) -> LoginOutcome {
         let name = self.server.name();
-        let body = OutboundBody::full(self.body.clone());
-        let request = self.request.map(|()| body);
-        let (request, check) =
-            match authenticate(&self.config, &self.origin, request, Some(&self.body)).await {
-                Ok(authenticated) => authenticated,
-                Err(error) => {
-                    return LoginOutcome::Refused(Refused::authentication(name, error));
-                }
+        let (mut head, ()) = self.request.into_parts();
+        let authenticated =
+            match authenticate(&self.config, &self.origin, &mut head, Some(&self.body)) {
+                Ok(None) => Ok((head, AnswerCheck::default())),
+                Ok(Some(proof)) => show(&self.config, head, proof).await,
+                Err(error) => Err(error),
             };
+        let (head, check) = match authenticated {
+            Ok(authenticated) => authenticated,
+            Err(error) => return LoginOutcome::Refused(Refused::authentication(name, error)),
+        };
+        let request = Request::from_parts(head, OutboundBody::full(self.body));
         let answer = match self.config.outbound.send(&self.origin, request).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -155,31 +156,34 @@ impl Login {
     }
 }
 
-/// Puts this CAS's credentials on a request, afresh for every attempt, and tells what to ask of the answer.
-pub(super) async fn authenticate(
+/// Puts this CAS's credentials on a request, afresh for every attempt; gives the proof that is still to be had.
+pub(super) fn authenticate(
     config: &Config,
     origin: &Origin,
-    request: Request<OutboundBody>,
+    head: &mut Parts,
     body: Option<&[u8]>,
-) -> Result<(Request<OutboundBody>, AnswerCheck), CredentialsError> {
-    let (mut parts, outbound) = request.into_parts();
-    let mut unauthenticated = Unauthenticated {
+) -> Result<Option<LaterProof>, CredentialsError> {
+    let authentication = config.credentials.authenticate(&mut Unauthenticated {
         origin,
-        method: &parts.method,
-        uri: &parts.uri,
-        headers: &mut parts.headers,
+        method: &head.method,
+        uri: &head.uri,
+        headers: &mut head.headers,
         body,
-    };
-    let check = match config.credentials.authenticate(&mut unauthenticated) {
-        Authentication::Now(done) => {
-            done?;
-            AnswerCheck::default()
-        }
-        Authentication::Later(proof) => {
-            let proof = tokio::time::timeout(config.timeouts.login, proof).await;
-            let late = |_| CredentialsError::new("they did not come within the login time-out");
-            proof.map_err(late)??.show(&mut parts.headers)
-        }
-    };
-    Ok((Request::from_parts(parts, outbound), check))
+    });
+    match authentication {
+        Authentication::Now(done) => done.map(|()| None),
+        Authentication::Later(proof) => Ok(Some(proof)),
+    }
+}
+
+/// Waits for a proof and shows it. Tells what to ask of the answer.
+pub(super) async fn show(
+    config: &Config,
+    mut head: Parts,
+    proof: LaterProof,
+) -> Result<(Parts, AnswerCheck), CredentialsError> {
+    let proof = tokio::time::timeout(config.timeouts.login, proof).await;
+    let late = |_| CredentialsError::new("they did not come within the login time-out");
+    let check = proof.map_err(late)??.show(&mut head.headers);
+    Ok((head, check))
 }

@@ -8,7 +8,7 @@ use http_body::Body;
 
 use super::{
     admit::to_inner, config::Config, failure::Refused, report::Answered, second_hop::Proxied,
-    trip::Trip, visit::Visit,
+    visit::Visit,
 };
 use crate::{
     decision::{Decision, Refusal, decide},
@@ -25,24 +25,17 @@ pub(super) enum Verdict<B> {
     Answer(Answered),
 }
 
-pub(super) async fn pipeline<B>(config: Arc<Config>, visit: Visit<B>) -> Verdict<B>
+/// Whatever is rare is boxed: what a request needs while it waits is allocated for each.
+pub(super) async fn pipeline<B>(config: Arc<Config>, mut visit: Box<Visit<B>>) -> Verdict<B>
 where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let Visit {
-        parts,
-        body,
-        asked,
-        mut known,
-        report,
-    } = visit;
-    let mut trip = Trip::new(parts, body);
     let (mut sent_away, mut sends_away) = (false, false);
     let refused = loop {
-        let located = match known.take() {
+        let located = match visit.known.take() {
             Some(answer) => Ok(answer),
-            None => locate(&config, asked.key.clone()).await,
+            None => Box::pin(locate(&config, visit.asked.key.clone())).await,
         };
         let mailbox = match located {
             Ok(Answer::Found(mailbox)) => Some(mailbox),
@@ -51,40 +44,42 @@ where
             Err(error) => break Refused::could_not_ask(error),
         };
         let topology = config.topology.topology();
-        let question = asked.question(&config, mailbox.as_deref());
+        let question = visit.asked.question(&config, mailbox.as_deref());
         match decide(&config.here, &config.policy, &topology, &question) {
-            Decision::ServeLocally => match trip.into_request() {
+            Decision::ServeLocally => match visit.trip.into_request() {
                 Some((parts, body)) => return Verdict::Serve(to_inner(parts, body)),
                 None => break Refused::cannot_be_given_again(&config.here.name),
             },
             Decision::Redirect { url, silent } => {
-                return Verdict::Answer(report.redirect(url, silent));
+                return Verdict::Answer(visit.report.redirect(url, silent));
             }
             //= src/docs/protocol.md#decide-one-hop
             Decision::Refuse(Refusal::WrongSite) if !sends_away => {
                 // The other CAS may know of a move here that is younger than what we remember.
                 sends_away = true;
-                config.lookup.invalidate(&asked.key);
+                config.lookup.invalidate(&visit.asked.key);
             }
             Decision::Refuse(refusal) => {
-                break Refused::decided(refusal, &asked.user, &asked.key);
+                break Refused::decided(refusal, &visit.asked.user, &visit.asked.key);
             }
             Decision::ProxyToBackEnd(back_end) => {
-                match trip.pass_to(&config, &asked, back_end).await {
-                    Ok((answer, outcome)) => {
-                        return Verdict::Answer(report.proxied(answer, outcome));
+                match Box::pin(visit.trip.pass_to(&config, &visit.asked, back_end)).await {
+                    Ok(answer) => {
+                        return Verdict::Answer(visit.report.proxied(answer));
                     }
                     Err(refused) => break refused,
                 }
             }
             Decision::Proxy(candidates) => {
-                match trip.proxy(&config, &asked, candidates).await {
-                    Proxied::Answer(answer, outcome) => {
-                        return Verdict::Answer(report.proxied(*answer, outcome));
+                match visit.trip.proxy(&config, &visit.asked, &candidates).await {
+                    Proxied::Answer(answer) => {
+                        return Verdict::Answer(visit.report.proxied(*answer));
                     }
                     Proxied::NeedLanguage(outcome) => {
                         return Verdict::Answer(
-                            report.language(asked.explicit_segment.as_deref(), outcome),
+                            visit
+                                .report
+                                .language(visit.asked.explicit_segment.as_deref(), *outcome),
                         );
                     }
                     Proxied::Refused(refused) => break refused,
@@ -96,13 +91,13 @@ where
                     }
                     Proxied::WrongSite => {
                         sent_away = true;
-                        config.lookup.invalidate(&asked.key);
+                        config.lookup.invalidate(&visit.asked.key);
                     }
                 }
             }
         }
     };
-    Verdict::Answer(report.refuse(refused))
+    Verdict::Answer(visit.report.refuse(refused))
 }
 
 /// Asks the lookup, whatever it may do: take too long, or panic.

@@ -71,8 +71,12 @@ impl Report {
         self.leave(answer.map(AnswerBody::Page), outcome, Reference::next())
     }
 
-    pub(super) fn proxied(self, answer: Response<UpstreamBody>, outcome: Outcome) -> Answered {
-        self.leave(answer.map(AnswerBody::Upstream), outcome, Reference::next())
+    /// Passes an answer on that has its outcome among its extensions.
+    pub(super) fn proxied(self, answer: Response<UpstreamBody>) -> Answered {
+        if let Some(outcome) = answer.extensions().get() {
+            self.tell(outcome, answer.status(), Reference::next());
+        }
+        self.close(answer.map(AnswerBody::Upstream))
     }
 
     /// Sends the browser to the language page, which every CAS has for itself.
@@ -90,9 +94,17 @@ impl Report {
     }
 
     fn leave(self, mut answer: Answered, outcome: Outcome, reference: Reference) -> Answered {
-        telemetry::answered(&outcome, answer.status(), reference, self.started.elapsed());
+        self.tell(&outcome, answer.status(), reference);
         answer.extensions_mut().insert(outcome);
-        //= src/docs/protocol.md#upgrade-checked
+        self.close(answer)
+    }
+
+    fn tell(self, outcome: &Outcome, status: StatusCode, reference: Reference) {
+        telemetry::answered(outcome, status, reference, self.started.elapsed());
+    }
+
+    //= src/docs/protocol.md#upgrade-checked
+    fn close(self, mut answer: Answered) -> Answered {
         if self.closing && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);

@@ -22,9 +22,10 @@ use crate::{
 
 /// What came of proxying.
 pub(super) enum Proxied {
-    Answer(Box<Response<UpstreamBody>>, Outcome),
+    /// With its outcome among the extensions.
+    Answer(Box<Response<UpstreamBody>>),
     /// 442: the browser is to choose a language.
-    NeedLanguage(Outcome),
+    NeedLanguage(Box<Outcome>),
     /// 421: the mailbox is not there.
     WrongSite,
     Refused(Refused),
@@ -41,7 +42,7 @@ where
         &mut self,
         config: &Arc<Config>,
         asked: &Asked,
-        candidates: Candidates<'_>,
+        candidates: &Candidates<'_>,
     ) -> Proxied {
         if !asked.user.user().is_domain_account() {
             return Proxied::Refused(Refused::foreign_sid());
@@ -54,12 +55,8 @@ where
             return Proxied::Refused(refused);
         }
         let user = asked.user.user();
-        let mut last = Proxied::Refused(match self.tried.is_empty() {
-            true => Refused::no_candidate_left(),
-            false => Refused::looped(
-                "the second CAS says the mailbox is elsewhere, the directory that it is there",
-            ),
-        });
+        let already_tried = !self.tried.is_empty();
+        let mut last = None;
         while let Some((server, turn)) = choose(
             || candidates.iter(),
             user,
@@ -67,7 +64,7 @@ where
             &config.state.health,
         ) {
             self.tried.push(server.name().clone());
-            let attempt = match Attempt::new(config, asked, server, turn, self) {
+            let mut attempt = match Attempt::new(config, asked, server, turn, self) {
                 Ok(attempt) => attempt,
                 Err(refused) => return Proxied::Refused(refused),
             };
@@ -88,24 +85,28 @@ where
             }
             let body = self.share_body(config);
             let answer = match answer {
-                Some((answer, outcome)) if !others => {
-                    let answer = self.finish_upload(config, *answer, body);
-                    Some((Box::new(answer), outcome))
+                Some(answer) if !others => {
+                    Some(Box::new(self.finish_upload(config, *answer, body)))
                 }
                 // The next attempt takes the body over, which ends the connection that this answer comes by.
-                Some((answer, outcome)) if body.is_some() => {
-                    let read = read_whole(*answer).await;
-                    read.map(|answer| (Box::new(answer), outcome))
-                }
+                Some(answer) if body.is_some() => Box::pin(read_whole(*answer)).await.map(Box::new),
                 answer => answer,
             };
             // An answer is better than none, and a later one better than an earlier.
             last = match (answer, last) {
-                (Some((answer, outcome)), _) => Proxied::Answer(answer, outcome),
-                (None, last @ Proxied::Answer(..)) => last,
-                (None, _) => Proxied::Refused(refused),
+                (Some(answer), _) => Some(Proxied::Answer(answer)),
+                (None, Some(last @ Proxied::Answer(_))) => Some(last),
+                (None, _) => Some(Proxied::Refused(refused)),
             };
         }
+        let last = last.unwrap_or_else(|| {
+            Proxied::Refused(match already_tried {
+                false => Refused::no_candidate_left(),
+                true => Refused::looped(
+                    "the second CAS says the mailbox is elsewhere, the directory that it is there",
+                ),
+            })
+        });
         if is_unavailable(&last) {
             telemetry::all_failed(self.tried.len());
         }
@@ -124,7 +125,7 @@ async fn read_whole(answer: Response<UpstreamBody>) -> Option<Response<UpstreamB
 /// Whether a candidate's own 502 or 503 is the answer.
 fn is_unavailable(proxied: &Proxied) -> bool {
     match proxied {
-        Proxied::Answer(answer, _) => matches!(
+        Proxied::Answer(answer) => matches!(
             answer.status(),
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
         ),

@@ -2,16 +2,15 @@
 //! take over from one another.
 
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, header,
-    request::Parts,
-    uri::{Authority, PathAndQuery},
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts,
+    uri::PathAndQuery,
 };
 use http_body::Body;
 
 use super::{config::Config, exchange::waits, failure::Refused, tunnel::Upgrade, visit::Asked};
 use crate::{
     directory::{MailboxKey, Origin, ServerName},
-    outbound::{BoxError, OutboundBody, Replay, UpstreamBody, uploaded},
+    outbound::{BoxError, OutboundBody, Replay, UpstreamBody, absolute, uploaded},
     pages::Page,
     wire::{
         hop_by_hop::{self, Client, Framing},
@@ -47,11 +46,7 @@ impl Drop for Unaccepted {
     }
 }
 
-impl<B> Trip<B>
-where
-    B: Body + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B> Trip<B> {
     pub(super) fn new(parts: Parts, body: B) -> Self {
         Self {
             parts,
@@ -60,7 +55,13 @@ where
             tried: Vec::new(),
         }
     }
+}
 
+impl<B> Trip<B>
+where
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     pub(super) fn parts(&self) -> &Parts {
         &self.parts
     }
@@ -205,23 +206,6 @@ where
             explicit.as_ref(),
         );
     }
-}
-
-/// The URL of `target` at `origin`, compared with it once more: nothing a client sent may have moved it.
-//= src/docs/protocol.md#hop-target
-pub(super) fn absolute(origin: &Origin, target: PathAndQuery) -> Result<Uri, BoxError> {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(origin.scheme().clone());
-    parts.authority = Some(origin.authority().clone());
-    parts.path_and_query = Some(target);
-    let uri = Uri::from_parts(parts)?;
-    // Scheme, host and port at once: the authority holds nothing else.
-    if uri.scheme() != Some(origin.scheme())
-        || uri.authority().map(Authority::as_str) != Some(origin.authority().as_str())
-    {
-        return Err("the URL built is not at the server that was chosen".into());
-    }
-    Ok(uri)
 }
 
 /// What is known of the client's connection: whatever accepted it may say so in the extensions.

@@ -1,11 +1,10 @@
 //! A request that is ours, and what it asks for.
 
-use http::request::Parts;
-
 use super::{
     config::Config,
     own_names::{OwnName, Used},
     report::Report,
+    trip::Trip,
 };
 use crate::{
     csc::ClientSecurityContext,
@@ -16,8 +15,7 @@ use crate::{
 
 /// A request in scope, on its way through the pipeline.
 pub(super) struct Visit<B> {
-    pub(super) parts: Parts,
-    pub(super) body: B,
+    pub(super) trip: Trip<B>,
     pub(super) asked: Asked,
     /// The lookup's answer, where it was at hand.
     pub(super) known: Option<Answer>,

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::future::Either;
 use http::{
     Request, Response, StatusCode, Uri, Version,
     header::{EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
@@ -12,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    DrainFuture, OnContinue, Outbound, SendError, SendFuture, Tasks, UpstreamBody,
+    DrainFuture, OnContinue, Outbound, SendError, SendFuture, Tasks, UpstreamBody, absolute,
     body::OutboundBody,
     connect::{Connector, Fresh, Versions},
     dial::Dial,
@@ -59,57 +60,55 @@ impl Client {
         }
     }
 
+    /// Goes on from what the pool said until there is an answer, or none can be had.
     async fn exchange(
-        &self,
+        self,
         lane: Arc<Lane>,
+        mut next: Next,
         mut request: Request<OutboundBody>,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        if request.headers().contains_key(UPGRADE) {
-            return self.over_its_own(request, lane).await;
-        }
-        let origin = lane.origin();
         let mut may_wait = true;
         // Begins when there is something to wait for.
         let mut deadline = None;
         loop {
-            let sent = match lane.next(may_wait) {
+            match next {
                 Next::Wait(waiting) => {
                     let deadline = *deadline.get_or_insert_with(|| self.0.connector.deadline());
                     let over = timeout_at(deadline, waiting.over()).await;
                     may_wait = over.map_err(|_| SendError::not_in_time())?;
-                    continue;
                 }
                 Next::Open(opening) => {
-                    let deadline = *deadline.get_or_insert_with(|| self.0.connector.deadline());
                     let connector = &self.0.connector;
-                    let fresh = match connector.connect(origin, deadline, Versions::Any).await {
+                    let deadline = *deadline.get_or_insert_with(|| connector.deadline());
+                    let connecting = connector.connect(lane.origin(), deadline, Versions::Any);
+                    let fresh = match connecting.await {
                         Ok(fresh) => fresh,
                         Err(error) => {
                             opening.failed();
                             return Err(error);
                         }
                     };
-                    let connection = lane.opened(opening, fresh);
-                    return over(connection, origin, request).await;
+                    return over(lane.opened(opening, fresh), request).await;
                 }
-                Next::Ready(connection) => over(connection, origin, request).await,
-            };
-            // A stale connection hands the request back unsent: that is no attempt. Each turn uses one up.
-            match sent.map_err(SendError::into_unsent) {
-                Ok(answer) => return Ok(answer),
-                Err(Ok(unsent)) => request = unsent,
-                Err(Err(error)) => return Err(error),
+                // A stale connection hands the request back unsent: that is no attempt. Each turn uses one up.
+                Next::Ready(connection) => match over(connection, request).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => {
+                        request = error.into_unsent()?;
+                        deadline = None;
+                    }
+                },
             }
-            deadline = None;
+            next = lane.next(may_wait);
         }
     }
 
     /// By a connection that no request has used, and that can go on as something else. If it does not, it is one
     /// like others.
     async fn over_its_own(
-        &self,
-        request: Request<OutboundBody>,
+        self,
         lane: Arc<Lane>,
+        request: Request<OutboundBody>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let connector = &self.0.connector;
         let deadline = connector.deadline();
@@ -117,7 +116,7 @@ impl Client {
             .connect(lane.origin(), deadline, Versions::Http11)
             .await?
         {
-            Fresh::H1(sender) => over_h1(sender, request, lane).await,
+            Fresh::H1(sender) => over_h1(sender, lane, request).await,
             Fresh::H2(..) => Err(SendError::no_upgrade("it chose HTTP/2")),
         }
     }
@@ -132,7 +131,26 @@ impl Default for Client {
 impl Outbound for Client {
     fn send(&self, origin: &Origin, request: Request<OutboundBody>) -> SendFuture {
         let (client, lane) = (self.clone(), self.0.pool.lane(origin));
-        Box::pin(async move { client.exchange(lane, request).await })
+        if request.headers().contains_key(UPGRADE) {
+            return Box::pin(client.over_its_own(lane, request));
+        }
+        match lane.next(true) {
+            // What is usual goes off at once: the future is a small one, and moves no request.
+            Next::Ready(connection) => {
+                let answer = over(connection, request);
+                Box::pin(async move {
+                    match answer.await {
+                        Ok(answer) => Ok(answer),
+                        Err(error) => {
+                            let unsent = error.into_unsent()?;
+                            let next = lane.next(true);
+                            Box::pin(client.exchange(lane, next, unsent)).await
+                        }
+                    }
+                })
+            }
+            next => Box::pin(client.exchange(lane, next, request)),
+        }
     }
 
     fn drain(&self, within: Duration) -> DrainFuture {
@@ -217,22 +235,22 @@ impl ClientBuilder {
     }
 }
 
-async fn over(
+/// Begins at once.
+fn over(
     connection: Connection,
-    origin: &Origin,
     request: Request<OutboundBody>,
-) -> Result<Response<UpstreamBody>, SendError> {
+) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
     match connection {
-        Connection::H1(sender, lane) => over_h1(sender, request, lane).await,
-        Connection::H2(sender, stream) => over_h2(sender, request, origin, stream).await,
+        Connection::H1(sender, lane) => Either::Left(over_h1(sender, lane, request)),
+        Connection::H2(sender, stream) => Either::Right(over_h2(sender, stream, request)),
     }
 }
 
-async fn over_h1(
+fn over_h1(
     mut sender: H1,
-    mut request: Request<OutboundBody>,
     lane: Arc<Lane>,
-) -> Result<Response<UpstreamBody>, SendError> {
+    mut request: Request<OutboundBody>,
+) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
     if let Some(on_continue) = request.extensions_mut().remove::<OnContinue>() {
         hyper::ext::on_informational(&mut request, move |answer| {
             if answer.status() == StatusCode::CONTINUE {
@@ -240,57 +258,70 @@ async fn over_h1(
             }
         });
     }
-    let absolute = request.uri().clone();
     //= src/docs/protocol.md#copy-path
-    *request.uri_mut() = origin_form(&absolute);
+    *request.uri_mut() = origin_form(request.uri());
     *request.version_mut() = Version::HTTP_11;
-    match sender.try_send_request(request).await {
-        Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            sender.switched();
-            Ok(answer.map(|_nothing| UpstreamBody::empty()))
-        }
-        Ok(answer) => {
-            let lease = Lease::H1(sender, lane);
-            Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
-        }
-        Err(mut failed) => {
-            let unsent = failed.take_message().map(|mut request| {
-                *request.uri_mut() = absolute;
-                request
-            });
-            Err(SendError::from_hyper(failed.into_error(), unsent))
+    let answer = sender.try_send_request(request);
+    async move {
+        match answer.await {
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                sender.switched();
+                Ok(answer.map(|_nothing| UpstreamBody::empty()))
+            }
+            Ok(answer) => {
+                let lease = Lease::H1(sender, lane);
+                Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
+            }
+            Err(mut failed) => {
+                let unsent = failed.take_message();
+                let unsent = unsent.and_then(|unsent| absolute_again(lane.origin(), unsent));
+                Err(SendError::from_hyper(failed.into_error(), unsent))
+            }
         }
     }
 }
 
-async fn over_h2(
+fn over_h2(
     mut sender: H2,
-    mut request: Request<OutboundBody>,
-    origin: &Origin,
     stream: Stream,
-) -> Result<Response<UpstreamBody>, SendError> {
-    if request.headers().contains_key(EXPECT) {
-        return Err(SendError::no_continue());
-    }
+    mut request: Request<OutboundBody>,
+) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
+    let waits_for_continue = request.headers().contains_key(EXPECT);
     *request.version_mut() = Version::HTTP_2;
     // HTTP/2 says it in `:authority`.
-    request.headers_mut().remove(HOST);
+    let host = request.headers_mut().remove(HOST);
     request.headers_mut().remove(TRANSFER_ENCODING);
-    match sender.try_send_request(request).await {
-        Ok(answer) => {
-            let lease = Lease::H2 { _stream: stream };
-            Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
-        }
-        Err(mut failed) => {
-            let unsent = failed.take_message().map(|mut request| {
-                request
-                    .headers_mut()
-                    .insert(HOST, origin.host_header().clone());
-                request
-            });
-            Err(SendError::from_hyper(failed.into_error(), unsent))
+    let answer = (!waits_for_continue).then(|| sender.try_send_request(request));
+    async move {
+        let Some(answer) = answer else {
+            return Err(SendError::no_continue());
+        };
+        match answer.await {
+            Ok(answer) => {
+                let lease = Lease::H2 { _stream: stream };
+                Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
+            }
+            Err(mut failed) => {
+                let unsent = failed.take_message().map(|mut request| {
+                    if let Some(host) = host {
+                        request.headers_mut().insert(HOST, host);
+                    }
+                    request
+                });
+                Err(SendError::from_hyper(failed.into_error(), unsent))
+            }
         }
     }
+}
+
+/// A request that was handed back, as it was: another connection may want to know where it goes.
+fn absolute_again(
+    origin: &Origin,
+    mut unsent: Request<OutboundBody>,
+) -> Option<Request<OutboundBody>> {
+    let target = unsent.uri().path_and_query()?.clone();
+    *unsent.uri_mut() = absolute(origin, target).ok()?;
+    Some(unsent)
 }
 
 fn origin_form(absolute: &Uri) -> Uri {

@@ -51,14 +51,15 @@ impl H1 {
         self.sender.is_closed()
     }
 
-    /// Begins an exchange.
-    pub(super) async fn try_send_request(
+    /// Begins an exchange, at once.
+    pub(super) fn try_send_request(
         &mut self,
         request: Request<OutboundBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<OutboundBody>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<OutboundBody>>>> + use<>
+    {
         self.in_exchange = true;
         self.upload = request.body().upload();
-        self.sender.try_send_request(request).await
+        self.sender.try_send_request(request)
     }
 
     /// Lets the connection go on as something else: whoever has the answer's `OnUpgrade` gets it.

@@ -46,6 +46,7 @@ pub(crate) mod random;
 mod replay;
 mod select;
 mod service;
+mod target;
 mod tasks;
 #[cfg(feature = "rustls")]
 mod tls;
@@ -67,8 +68,9 @@ pub(crate) use budget::ReplayBudget;
 pub(crate) use health::{Health, ServerState, Turn};
 pub(crate) use replay::Replay;
 pub(crate) use select::choose;
+pub(crate) use target::absolute;
 pub(crate) use tasks::Tasks;
-pub(crate) use watch::{Stalled, Waits, later, uploaded, watch};
+pub(crate) use watch::{Stalled, Waits, later, no_answer, uploaded, watch};
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -29,14 +29,16 @@ pub(crate) enum Stalled {
     Answer,
 }
 
+/// Waits until an attempt without a body has stalled.
+pub(crate) async fn no_answer(response_head: Duration) -> Stalled {
+    sleep_until(later(Instant::now(), response_head)).await;
+    Stalled::Answer
+}
+
 /// Waits until the attempt has stalled. Opens the gate of a gated body when its time is up, telling `ungated`.
 ///
 /// Takes no part in the attempt otherwise: drop it when the answer is there.
-pub(crate) async fn watch(body: Option<&Replay>, waits: Waits, ungated: impl FnOnce()) -> Stalled {
-    let Some(body) = body else {
-        sleep_until(later(Instant::now(), waits.response_head)).await;
-        return Stalled::Answer;
-    };
+pub(crate) async fn watch(body: &Replay, waits: Waits, ungated: impl FnOnce()) -> Stalled {
     if body.progress().gated {
         let deadline = later(Instant::now(), waits.gate);
         let is_over = |body: &Replay| !body.progress().gated || body.progress().ended.is_some();
@@ -111,13 +113,7 @@ mod tests {
             now + Duration::from_secs(1)
         );
         assert_eq!(later(now, Duration::MAX), now + NEVER);
-        let waits = Waits {
-            gate: Duration::MAX,
-            response_head: Duration::MAX,
-            idle: Duration::MAX,
-            min_bytes: 1,
-        };
-        let watching = tokio::time::timeout(Duration::ZERO, watch(None, waits, || ()));
+        let watching = tokio::time::timeout(Duration::ZERO, no_answer(Duration::MAX));
         watching.await.unwrap_err();
     }
 }
