@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::future::Either;
 use http::{
     Request, Response, StatusCode, Uri, Version,
     header::{EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
@@ -13,13 +12,14 @@ use tokio::{
 };
 
 use super::{
-    DrainFuture, OnContinue, Outbound, SendError, SendFuture, Tasks, UpstreamBody, absolute,
+    DrainFuture, OnContinue, Outbound, SendError, SendFuture, Tasks, UpstreamBody,
     body::OutboundBody,
     connect::{Connector, Fresh, Versions},
     dial::Dial,
     h1::H1,
     later,
     pool::{Connection, H2, Lane, Lease, Next, Pool, Stream},
+    sending::{Answered, Sending},
 };
 use crate::directory::Origin;
 
@@ -116,7 +116,7 @@ impl Client {
             .connect(lane.origin(), deadline, Versions::Http11)
             .await?
         {
-            Fresh::H1(sender) => over_h1(sender, lane, request).await,
+            Fresh::H1(sender) => over_h1(sender, lane, request, give_up).await,
             Fresh::H2(..) => Err(SendError::no_upgrade("it chose HTTP/2")),
         }
     }
@@ -135,19 +135,13 @@ impl Outbound for Client {
             return Box::pin(client.over_its_own(lane, request));
         }
         match lane.next(true) {
-            // What is usual goes off at once: the future is a small one, and moves no request.
-            Next::Ready(connection) => {
-                let answer = over(connection, request);
-                Box::pin(async move {
-                    match answer.await {
-                        Ok(answer) => Ok(answer),
-                        Err(error) => {
-                            let unsent = error.into_unsent()?;
-                            let next = lane.next(true);
-                            Box::pin(client.exchange(lane, next, unsent)).await
-                        }
-                    }
-                })
+            // What is usual goes off at once, and the future is a small one.
+            Next::Ready(Connection::H1(sender, lane)) => {
+                Box::pin(over_h1(sender, lane, request, move |error, lane| {
+                    let unsent = error.into_unsent()?;
+                    let next = lane.next(true);
+                    Ok(Box::pin(client.clone().exchange(lane, next, unsent)))
+                }))
             }
             next => Box::pin(client.exchange(lane, next, request)),
         }
@@ -235,22 +229,26 @@ impl ClientBuilder {
     }
 }
 
-/// Begins at once.
-fn over(
+async fn over(
     connection: Connection,
     request: Request<OutboundBody>,
-) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
+) -> Result<Response<UpstreamBody>, SendError> {
     match connection {
-        Connection::H1(sender, lane) => Either::Left(over_h1(sender, lane, request)),
-        Connection::H2(sender, stream) => Either::Right(over_h2(sender, stream, request)),
+        Connection::H1(sender, lane) => over_h1(sender, lane, request, give_up).await,
+        Connection::H2(sender, stream) => over_h2(sender, stream, request).await,
     }
 }
 
-fn over_h1(
+/// Begins at once.
+fn over_h1<A>(
     mut sender: H1,
     lane: Arc<Lane>,
     mut request: Request<OutboundBody>,
-) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
+    again: A,
+) -> Sending<impl Future<Output = Answered>, A>
+where
+    A: FnMut(SendError, Arc<Lane>) -> Result<SendFuture, SendError>,
+{
     if let Some(on_continue) = request.extensions_mut().remove::<OnContinue>() {
         hyper::ext::on_informational(&mut request, move |answer| {
             if answer.status() == StatusCode::CONTINUE {
@@ -262,66 +260,41 @@ fn over_h1(
     *request.uri_mut() = origin_form(request.uri());
     *request.version_mut() = Version::HTTP_11;
     let answer = sender.try_send_request(request);
-    async move {
-        match answer.await {
-            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                sender.switched();
-                Ok(answer.map(|_nothing| UpstreamBody::empty()))
-            }
-            Ok(answer) => {
-                let lease = Lease::H1(sender, lane);
-                Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
-            }
-            Err(mut failed) => {
-                let unsent = failed.take_message();
-                let unsent = unsent.and_then(|unsent| absolute_again(lane.origin(), unsent));
-                Err(SendError::from_hyper(failed.into_error(), unsent))
-            }
-        }
-    }
+    Sending::new(answer, sender, lane, again)
 }
 
-fn over_h2(
+/// Leaves it to whoever asked what is to be done about a request that did not get through.
+fn give_up(error: SendError, _lane: Arc<Lane>) -> Result<SendFuture, SendError> {
+    Err(error)
+}
+
+async fn over_h2(
     mut sender: H2,
     stream: Stream,
     mut request: Request<OutboundBody>,
-) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
-    let waits_for_continue = request.headers().contains_key(EXPECT);
+) -> Result<Response<UpstreamBody>, SendError> {
+    if request.headers().contains_key(EXPECT) {
+        return Err(SendError::no_continue());
+    }
     *request.version_mut() = Version::HTTP_2;
     // HTTP/2 says it in `:authority`.
     let host = request.headers_mut().remove(HOST);
     request.headers_mut().remove(TRANSFER_ENCODING);
-    let answer = (!waits_for_continue).then(|| sender.try_send_request(request));
-    async move {
-        let Some(answer) = answer else {
-            return Err(SendError::no_continue());
-        };
-        match answer.await {
-            Ok(answer) => {
-                let lease = Lease::H2 { _stream: stream };
-                Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
-            }
-            Err(mut failed) => {
-                let unsent = failed.take_message().map(|mut request| {
-                    if let Some(host) = host {
-                        request.headers_mut().insert(HOST, host);
-                    }
-                    request
-                });
-                Err(SendError::from_hyper(failed.into_error(), unsent))
-            }
+    match sender.try_send_request(request).await {
+        Ok(answer) => {
+            let lease = Lease::H2 { _stream: stream };
+            Ok(answer.map(|body| UpstreamBody::pooled(body, lease)))
+        }
+        Err(mut failed) => {
+            let unsent = failed.take_message().map(|mut request| {
+                if let Some(host) = host {
+                    request.headers_mut().insert(HOST, host);
+                }
+                request
+            });
+            Err(SendError::from_hyper(failed.into_error(), unsent))
         }
     }
-}
-
-/// A request that was handed back, as it was: another connection may want to know where it goes.
-fn absolute_again(
-    origin: &Origin,
-    mut unsent: Request<OutboundBody>,
-) -> Option<Request<OutboundBody>> {
-    let target = unsent.uri().path_and_query()?.clone();
-    *unsent.uri_mut() = absolute(origin, target).ok()?;
-    Some(unsent)
 }
 
 fn origin_form(absolute: &Uri) -> Uri {

@@ -45,6 +45,8 @@ mod pool;
 pub(crate) mod random;
 mod replay;
 mod select;
+#[cfg(feature = "client")]
+mod sending;
 mod service;
 mod target;
 mod tasks;
