@@ -119,6 +119,7 @@
 //!
 //! The README names the test behind each. What is *not* done is told there too.
 
+mod clock;
 pub mod csc;
 pub mod decision;
 pub mod directory;

@@ -16,11 +16,12 @@ use super::{
     tunnel::{InvalidProtocol, Protocols},
 };
 use crate::{
+    clock::later,
     csc::ClientSecurityContext,
     decision::{Here, Policy},
     directory::{ExternalUrl, ServerName, TopologySource},
     lookup::MailboxLookup,
-    outbound::{Credentials, Outbound, credentials::NoCredentials, later},
+    outbound::{Credentials, Outbound, credentials::NoCredentials},
     wire::{hop_by_hop::Via, limits::HeadLimits, owa_path::Scope, rewrite::LogOnCookies},
 };
 

@@ -8,12 +8,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{answer, config::Config, failure::Refused, logins::LoginOutcome, visit::Asked};
 use crate::{
+    clock::later,
     csc::xml,
     directory::{ClientAccessServer, InternalUrl, MailboxKey, Origin},
     outbound::{
         CredentialsError, OutboundBody, SendErrorKind, Turn, absolute,
         credentials::{AnswerCheck, Authentication, LaterProof, Unauthenticated},
-        later,
     },
     telemetry::{self, LoginResult, Phase},
     wire::{names, owa_path, proxy_headers},

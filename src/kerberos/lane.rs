@@ -19,6 +19,7 @@ use super::{
     lock,
     wallet::Wallet,
 };
+use crate::clock::later;
 
 /// One server. A call that the KDC keeps waiting holds the others of its lane up, and no other lane.
 pub(crate) struct Lane {
@@ -61,7 +62,7 @@ impl Lane {
         binding: Option<Arc<[u8]>>,
         timeout: Duration,
     ) -> Result<Token, TicketError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = later(Instant::now(), timeout);
         let silent = || TicketError::silent(&self.service, timeout);
         // Whoever comes when others have given up waiting need not wait.
         let stuck = |since: Instant| since.elapsed() >= timeout;
@@ -187,6 +188,10 @@ mod tests {
         let waited = tokio::time::timeout(Duration::from_secs(60), call()).await;
         assert!(waited.is_err(), "the library was called out of turn");
         assert!(lock(&lane.busy).is_none());
+        // However long somebody would wait.
+        let patient = lane.token(None, None, Duration::MAX);
+        let waited = tokio::time::timeout(Duration::from_secs(60), patient).await;
+        assert!(waited.is_err(), "the library was called out of turn");
         drop(turns);
         // What the library says depends on where this runs.
         assert!(call().await);

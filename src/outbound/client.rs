@@ -17,11 +17,10 @@ use super::{
     connect::{Connector, Fresh, Versions},
     dial::Dial,
     h1::H1,
-    later,
     pool::{Connection, H2, Lane, Lease, Next, Pool, Stream},
     sending::{Answered, Sending},
 };
-use crate::directory::Origin;
+use crate::{clock::later, directory::Origin};
 
 /// HTTP/1.1 and HTTP/2 (by ALPN) to second CASs and back-ends, over pooled connections.
 ///

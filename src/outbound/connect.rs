@@ -17,8 +17,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{SendError, Tasks, body::OutboundBody, dial::Dial, h1::H1, later, pool::H2};
-use crate::directory::Origin;
+use super::{SendError, Tasks, body::OutboundBody, dial::Dial, h1::H1, pool::H2};
+use crate::{clock::later, directory::Origin};
 
 /// How connections are made.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Which servers are left alone for a while, and what is remembered of each.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
@@ -10,7 +11,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::directory::{ByName, ServerName};
+use crate::{
+    clock::give_or_take,
+    directory::{ByName, ServerName},
+};
 
 /// What is known of every server that was ever chosen.
 #[derive(Debug)]
@@ -170,7 +174,7 @@ impl Turn {
                 .saturating_mul(1 << inner.rests.min(16))
                 .min(LONGEST_REST);
             inner.rests += 1;
-            inner.rest_until = Some(Instant::now() + jittered(rest));
+            inner.rest_until = Some(Instant::now() + give_or_take(rest, throw()));
         }
     }
 }
@@ -183,12 +187,9 @@ impl Drop for Turn {
     }
 }
 
-/// Within 10 % of `rest`, so that many first CASs don't come back in step.
-fn jittered(rest: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    // A fresh hasher's key is random: enough for jitter, and no dependency.
-    let spread = RandomState::new().hash_one(0_u8) % 201;
-    rest * (900 + u32::try_from(spread).unwrap_or(100)) / 1000
+/// So that many first CASs don't come back in step. A fresh hasher's key is random: enough for that.
+fn throw() -> u64 {
+    RandomState::new().hash_one(0_u8)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -72,7 +72,7 @@ pub(crate) use replay::Replay;
 pub(crate) use select::choose;
 pub(crate) use target::absolute;
 pub(crate) use tasks::Tasks;
-pub(crate) use watch::{Stalled, Waits, later, no_answer, uploaded, watch};
+pub(crate) use watch::{Stalled, Waits, no_answer, uploaded, watch};
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::replay::Replay;
+use crate::clock::later;
 
 /// The waits of an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +58,6 @@ pub(crate) async fn watch(body: &Replay, waits: Waits, ungated: impl FnOnce()) -
     }
 }
 
-/// The moment `span` after `from`; one that is never reached, if the clock cannot count so far.
-pub(crate) fn later(from: Instant, span: Duration) -> Instant {
-    from.checked_add(span).unwrap_or_else(|| from + NEVER)
-}
-
 /// Waits until the upload has ended, or moves too slowly to go on.
 pub(crate) async fn uploaded(body: &Replay, waits: Waits) -> Result<Instant, Stalled> {
     loop {
@@ -99,20 +95,12 @@ async fn wait_for(body: &Replay, deadline: Instant, done: impl Fn(&Replay) -> bo
     }
 }
 
-const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_span_is_too_long() {
-        let now = Instant::now();
-        assert_eq!(
-            later(now, Duration::from_secs(1)),
-            now + Duration::from_secs(1)
-        );
-        assert_eq!(later(now, Duration::MAX), now + NEVER);
+    async fn no_wait_is_too_long() {
         let watching = tokio::time::timeout(Duration::ZERO, no_answer(Duration::MAX));
         watching.await.unwrap_err();
     }

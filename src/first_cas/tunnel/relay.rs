@@ -15,6 +15,8 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
+use crate::clock::later;
+
 /// How a tunnel ended, and how many bytes it carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
@@ -213,7 +215,7 @@ impl Quiet {
     }
 
     fn end(&self) -> Instant {
-        self.since + self.limit
+        later(self.since, self.limit)
     }
 
     fn poll(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {

@@ -11,6 +11,7 @@ use http::Uri;
 use tokio::time::Instant;
 
 use super::error::DirectoryError;
+use crate::clock::give_or_take;
 
 pub(super) struct Controller {
     /// For ldap3 to connect to, and for people to read.
@@ -77,7 +78,8 @@ impl Controller {
             return;
         }
         let rest = FIRST_REST * 2u32.saturating_pow(health.failures.min(16));
-        let rest = self.give_or_take(rest.min(LONGEST_REST));
+        // So that many servers do not come back at once.
+        let rest = give_or_take(rest.min(LONGEST_REST), self.dice.hash_one(Instant::now()));
         health.failures = health.failures.saturating_add(1);
         health.rests_until = Some(Instant::now() + rest);
         health.last = Some(error.clone());
@@ -90,12 +92,6 @@ impl Controller {
         if failures > 0 {
             super::log::recovered(&self.url);
         }
-    }
-
-    /// Up to 10 % more or less, so that many servers do not come back at once.
-    fn give_or_take(&self, span: Duration) -> Duration {
-        let per_mille = 900 + self.dice.hash_one(Instant::now()) % 201;
-        (span / 1000).saturating_mul(u32::try_from(per_mille).unwrap_or(1000))
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{DirectoryError, DirectoryErrorKind, Shared, TopologyAge, log, snapshot::Snapshot};
+use crate::clock::give_or_take;
 
 /// How the refreshing stands.
 pub(super) struct Refreshed {
@@ -124,9 +125,7 @@ impl Task {
             let dice = RandomState::new();
             let mut failures = 0;
             loop {
-                let per_mille = 900 + dice.hash_one(Instant::now()) % 201;
-                let span = next(interval, failures);
-                sleep((span / 1000).saturating_mul(u32::try_from(per_mille).unwrap_or(1000))).await;
+                sleep(next(interval, failures, dice.hash_one(Instant::now()))).await;
                 let Some(shared) = weak.upgrade() else { return };
                 match shared.refresh().await {
                     Ok(()) => failures = 0,
@@ -146,14 +145,16 @@ impl Drop for Task {
     }
 }
 
-/// How long until the next reading: sooner after a failure, and then slower again.
-fn next(interval: Duration, failures: u32) -> Duration {
-    match failures.checked_sub(1) {
+/// How long until the next reading: sooner after a failure, and then slower again. By a throw of the dice 10 % more or
+/// less, so that servers that were started together do not ask together for ever.
+fn next(interval: Duration, failures: u32, throw: u64) -> Duration {
+    let span = match failures.checked_sub(1) {
         None => interval,
         Some(failures) => FIRST_RETRY
             .saturating_mul(2u32.saturating_pow(failures))
             .min(interval),
-    }
+    };
+    give_or_take(span, throw)
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -165,11 +166,33 @@ mod tests {
 
     #[test]
     fn a_failed_reading_is_repeated_sooner() {
-        let seconds = |failures| next(Duration::from_secs(60), failures).as_secs();
+        let seconds = |failures| next(Duration::from_secs(60), failures, EVEN).as_secs();
         assert_eq!(
             [0, 1, 2, 3, 4, 5, u32::MAX].map(seconds),
             [60, 5, 10, 20, 40, 60, 60]
         );
-        assert_eq!(next(Duration::from_secs(1), 1), Duration::from_secs(1));
+        assert_eq!(
+            next(Duration::from_secs(1), 1, EVEN),
+            Duration::from_secs(1)
+        );
     }
+
+    #[test]
+    fn readings_of_many_servers_spread_over_a_fifth_of_the_interval() {
+        let dice = RandomState::new();
+        for (failures, seconds) in [(0, 60), (1, 5), (2, 10), (u32::MAX, 60)] {
+            let waits: Vec<_> = (0..1_000)
+                .map(|server: u64| next(Duration::from_secs(60), failures, dice.hash_one(server)))
+                .collect();
+            let tenth = Duration::from_millis(100 * seconds);
+            let bounds =
+                Duration::from_secs(seconds) - tenth..=Duration::from_secs(seconds) + tenth;
+            assert!(waits.iter().all(|wait| bounds.contains(wait)), "{dice:?}");
+            let (earliest, latest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+            assert!(*latest - *earliest > tenth, "{earliest:?} to {latest:?}");
+        }
+    }
+
+    /// Neither more nor less.
+    const EVEN: u64 = 100;
 }

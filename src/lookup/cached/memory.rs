@@ -8,6 +8,7 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::{
+    clock::{give_or_take, later},
     directory::MailboxKey,
     lookup::{Answer, Located},
 };
@@ -83,7 +84,7 @@ impl Memory {
         let remembered = Remembered {
             answer,
             since,
-            fresh_until: later(since, self.give_or_take(time_to_live)),
+            fresh_until: later(since, give_or_take(time_to_live, self.throw())),
         };
         other.remove(key);
         memory.insert(key.clone(), remembered);
@@ -106,19 +107,9 @@ impl Memory {
         self.found.get(key).or_else(|| self.absent.get(key))
     }
 
-    /// Up to 10 % more or less, so that what was learned together is not asked for again together.
-    fn give_or_take(&self, span: Duration) -> Duration {
-        let throw = self.throws.fetch_add(1, Ordering::Relaxed);
-        let per_mille = 900 + self.dice.hash_one(throw) % 201;
-        (span / 1000).saturating_mul(u32::try_from(per_mille).unwrap_or(1000))
+    /// So that what was learned together is not asked for again together.
+    fn throw(&self) -> u64 {
+        let throws = self.throws.fetch_add(1, Ordering::Relaxed);
+        self.dice.hash_one(throws)
     }
 }
-
-/// A span too long for the clock ends in the far future.
-fn later(instant: Instant, span: Duration) -> Instant {
-    instant
-        .checked_add(span)
-        .unwrap_or_else(|| instant + THIRTY_YEARS)
-}
-
-const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);

@@ -1,6 +1,6 @@
 //! How a tunnel ends, and how many there may be.
 
-use cas_proxy::first_cas::Limits;
+use cas_proxy::first_cas::{Limits, Timeouts};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::{checks::SMUGGLED, *};
@@ -55,6 +55,19 @@ async fn a_tunnel_in_which_nothing_moves_for_ten_minutes_is_closed() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(silent.elapsed().as_secs(), 605);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_idle_time_is_too_long_for_the_clock() {
+    let line = Line::set_up(|layer| {
+        let mut timeouts = Timeouts::default();
+        timeouts.tunnel_idle = Duration::MAX;
+        layer.timeouts(timeouts)
+    });
+    let (mut client, mut hop) = line.open().await;
+    sleep(Duration::from_secs(365 * 24 * 60 * 60)).await;
+    hop.answer("a year later").await;
+    assert_eq!(client.exactly(12).await, b"a year later");
 }
 
 #[tokio::test(start_paused = true)]
