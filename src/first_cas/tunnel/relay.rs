@@ -38,6 +38,9 @@ pub(super) enum How {
 }
 
 /// Carries bytes until there is nothing left to carry. A side that ends is told to the other, which may go on sending.
+///
+/// A side that takes nothing any more may have said something before: that still arrives, and what is sent to it is
+/// thrown away.
 pub(super) async fn relay<C, S>(
     mut client: C,
     mut server: S,
@@ -59,11 +62,17 @@ where
             if (was_up, was_down) != (up.moved, down.moved) {
                 quiet.moved();
             }
-            match (there, back) {
-                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(How::Closed),
-                (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(How::Broken),
-                _ => quiet.poll(cx, timer.as_mut()).map(|()| How::Idle),
+            if up.is_broken() || down.is_broken() {
+                // Who sends no more for being broken takes nothing, either.
+                let up_is_over = up.is_over() || down.reading == Reading::Broken;
+                let down_is_over = down.is_over() || up.reading == Reading::Broken;
+                if up_is_over && down_is_over {
+                    return Poll::Ready(How::Broken);
+                }
+            } else if there.is_ready() && back.is_ready() {
+                return Poll::Ready(How::Closed);
             }
+            quiet.poll(cx, timer.as_mut()).map(|()| How::Idle)
         });
         // Without a sender nobody is left who could have it drained.
         let told = async {
@@ -76,21 +85,19 @@ where
             Either::Right(((), _)) => How::Drained,
         }
     };
-    if matches!(how, How::Drained | How::Idle) {
-        up.stop();
-        down.stop();
-        let farewell = poll_fn(|cx| {
-            let there = up.poll(cx, &mut client, &mut server).is_ready();
-            let back = down.poll(cx, &mut server, &mut client).is_ready();
-            if there && back {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        });
-        // Whoever does not take leave in that time is left.
-        let _ = timeout(FAREWELL, farewell).await;
-    }
+    up.stop();
+    down.stop();
+    let farewell = poll_fn(|cx| {
+        let there = up.poll(cx, &mut client, &mut server).is_ready();
+        let back = down.poll(cx, &mut server, &mut client).is_ready();
+        if there && back {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    // Whoever does not take leave in that time is left.
+    let _ = timeout(FAREWELL, farewell).await;
     Ended {
         how,
         to_server: up.moved,
@@ -104,8 +111,8 @@ struct Direction {
     /// What of the buffer is still to be written.
     full: std::ops::Range<usize>,
     reading: Reading,
+    writing: Writing,
     unflushed: bool,
-    closed: bool,
     moved: u64,
 }
 
@@ -113,9 +120,18 @@ struct Direction {
 enum Reading {
     On,
     Ended,
+    Broken,
     /// What still comes is thrown away: closing a socket with unread bytes would reset it, and take from the other
     /// side what it has not read yet.
     Discarding,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    On,
+    /// The end was passed on.
+    Closed,
+    Broken,
 }
 
 impl Direction {
@@ -124,8 +140,8 @@ impl Direction {
             buffer: vec![0; BUFFER].into_boxed_slice(),
             full: 0..0,
             reading: Reading::On,
+            writing: Writing::On,
             unflushed: false,
-            closed: false,
             moved: 0,
         }
     }
@@ -137,54 +153,76 @@ impl Direction {
         }
     }
 
-    /// Ready when the reader's end has been passed on to the writer.
-    fn poll<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        reader: &mut R,
-        writer: &mut W,
-    ) -> Poll<io::Result<()>>
+    /// The writer takes nothing any more.
+    fn give_up(&mut self) {
+        self.writing = Writing::Broken;
+        self.stop();
+    }
+
+    fn is_broken(&self) -> bool {
+        self.reading == Reading::Broken || self.writing == Writing::Broken
+    }
+
+    /// Nothing more will arrive at the writer.
+    fn is_over(&self) -> bool {
+        self.writing != Writing::On
+    }
+
+    /// Ready when the reader has ended, and the writer knows it or takes nothing any more.
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<()>
     where
         R: Read + Unpin,
         W: Write + Unpin,
     {
         loop {
-            while let Some(piece) = self
-                .buffer
-                .get(self.full.clone())
-                .filter(|piece| !piece.is_empty())
-            {
-                let written = ready!(Pin::new(&mut *writer).poll_write(cx, piece))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                self.full.start += written;
-                self.moved += written as u64;
-                self.unflushed = true;
+            if self.writing == Writing::On && ready!(self.poll_write(cx, writer)).is_err() {
+                self.give_up();
             }
-            if self.reading != Reading::On && !self.closed {
-                ready!(Pin::new(&mut *writer).poll_shutdown(cx))?;
-                self.closed = true;
+            if matches!(self.reading, Reading::Ended | Reading::Broken) {
+                return Poll::Ready(());
             }
-            if self.reading == Reading::Ended {
-                return Poll::Ready(Ok(()));
-            }
-            let read = match self.poll_read(cx, reader) {
-                Poll::Ready(read) => read?,
+            match self.poll_read(cx, reader) {
+                Poll::Ready(Ok(0)) => self.reading = Reading::Ended,
+                Poll::Ready(Ok(read)) if self.reading == Reading::On => self.full = 0..read,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => self.reading = Reading::Broken,
                 Poll::Pending => {
-                    if self.unflushed && !self.closed {
-                        ready!(Pin::new(&mut *writer).poll_flush(cx))?;
+                    if self.unflushed && self.writing == Writing::On {
+                        let flushed = ready!(Pin::new(&mut *writer).poll_flush(cx));
                         self.unflushed = false;
+                        if flushed.is_err() {
+                            self.give_up();
+                        }
                     }
                     return Poll::Pending;
                 }
-            };
-            match self.reading {
-                _ if read == 0 => self.reading = Reading::Ended,
-                Reading::On => self.full = 0..read,
-                Reading::Ended | Reading::Discarding => {}
             }
         }
+    }
+
+    /// Ready when all that has been read is written, and the end as well if there is one.
+    fn poll_write<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
+    where
+        W: Write + Unpin,
+    {
+        while let Some(piece) = self
+            .buffer
+            .get(self.full.clone())
+            .filter(|piece| !piece.is_empty())
+        {
+            let written = ready!(Pin::new(&mut *writer).poll_write(cx, piece))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.full.start += written;
+            self.moved += written as u64;
+            self.unflushed = true;
+        }
+        if self.reading != Reading::On {
+            ready!(Pin::new(&mut *writer).poll_shutdown(cx))?;
+            self.writing = Writing::Closed;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_read<R: Read + Unpin>(
@@ -233,3 +271,6 @@ impl Quiet {
 const BUFFER: usize = 16 * 1024;
 /// For the last bytes and both sides' ends, once a tunnel is to close.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

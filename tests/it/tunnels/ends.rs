@@ -87,6 +87,43 @@ async fn whoever_breaks_off_is_told_to_the_other_at_once() {
     }
 }
 
+/// What somebody said before it broke off arrives, whatever is sent to it meanwhile.
+#[tokio::test(start_paused = true)]
+async fn last_words_outlive_the_connection_they_came_by() {
+    for client_leaves in [true, false] {
+        let line = Line::new();
+        let (client, hop) = line.open().await;
+        let (mut leaves, mut stays) = if client_leaves {
+            (client, hop)
+        } else {
+            (hop, client)
+        };
+        // A pipe of 64 KiB, the tunnel's buffer, and half of another pipe.
+        let last_words = "x".repeat((64 + 16 + 32) * 1024);
+        leaves.answer(&last_words).await;
+        drop(leaves);
+        stays.answer("are you there?").await;
+        sleep(Duration::from_secs(1)).await;
+        let since = Instant::now();
+        let heard = stays.until_end().await.len();
+        assert_eq!((heard, since.elapsed()), (last_words.len(), Duration::ZERO));
+    }
+}
+
+/// Nobody is left to hear it, and its place is wanted.
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_on_sending_to_one_that_broke_off_is_left_after_five_seconds() {
+    let line = Line::new();
+    let (client, mut hop) = line.open().await;
+    let since = Instant::now();
+    drop(client);
+    while hop.try_answer("tick").await.is_ok() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(since.elapsed().as_secs(), 5);
+    assert_eq!(line.dallas.open(), 0);
+}
+
 /// A reader that stops reading stops the writer, and what is on its way fits into buffers of a fixed size.
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_read_is_not_read_for() {
