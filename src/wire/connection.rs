@@ -40,18 +40,14 @@ impl Nominations {
         nominated
     }
 
-    /// The protocol offered, if it is one, and not a version of HTTP: whoever is upgraded to that speaks past us (h2c
-    /// smuggling).
+    /// The protocol offered, if it is one, and not a version of HTTP.
     pub(super) fn upgrade(&self, version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut lines = headers.get_all(UPGRADE).iter();
         match (lines.next(), lines.next()) {
             (Some(line), None) if self.upgrade && version == Version::HTTP_11 => {
                 let protocol = line.as_bytes();
                 let is_one = !protocol.is_empty() && protocol.iter().all(u8::is_ascii_graphic);
-                let is_http = [&b"h2"[..], b"h3", b"http"]
-                    .iter()
-                    .any(|http| begins_with(protocol, http));
-                (is_one && !protocol.contains(&b',') && !is_http).then(|| line.clone())
+                (is_one && !protocol.contains(&b',') && !is_http(protocol)).then(|| line.clone())
             }
             _ => None,
         }
@@ -87,6 +83,13 @@ pub(crate) fn upgrade_named(version: Version, headers: &HeaderMap) -> Option<Hea
         return None;
     }
     Nominations::read(headers).upgrade(version, headers)
+}
+
+/// Whether a protocol that `Upgrade` names is a version of HTTP, in any case: whoever is upgraded to that speaks past us
+/// (h2c smuggling).
+pub(crate) fn is_http(protocol: &[u8]) -> bool {
+    let versions = [&b"h2"[..], b"h3", b"http"];
+    versions.iter().any(|http| begins_with(protocol, http))
 }
 
 /// The names in one line of a list, without white space and without empty ones.

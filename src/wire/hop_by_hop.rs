@@ -10,7 +10,7 @@ use http::{
     request::Parts,
 };
 
-pub(crate) use super::connection::upgrade_named;
+pub(crate) use super::connection::{is_http, upgrade_named};
 use super::{
     connection::{Nominations, is_protected, names_in},
     forwarded,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderValue, request::Parts};
 
-use crate::wire::hop_by_hop::upgrade_named;
+use crate::wire::hop_by_hop::{is_http, upgrade_named};
 
 /// Names as they stand in `Upgrade`, compared without regard to case.
 #[derive(Clone, Debug)]
@@ -19,10 +19,7 @@ impl Protocols {
         let checked = |name: P| {
             let name = name.as_ref();
             let is_name = !name.is_empty() && name.bytes().all(is_name_byte);
-            let is_http = ["h2", "h3", "http"].iter().any(|http| {
-                let start = name.as_bytes().get(..http.len());
-                start.is_some_and(|start| start.eq_ignore_ascii_case(http.as_bytes()))
-            });
+            let is_http = is_http(name.as_bytes());
             if is_name && !is_http {
                 Ok(name.to_owned())
             } else {

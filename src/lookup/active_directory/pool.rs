@@ -1,6 +1,8 @@
 //! Connections to the domain controllers: a bounded number, and to the first controller that is well.
 
 use std::{
+    iter::Enumerate,
+    slice::Iter,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -59,10 +61,7 @@ impl Pool {
         searches: &[Search],
         time_limit: Duration,
     ) -> Result<Vec<Vec<Entry>>, DirectoryError> {
-        let busy = || DirectoryError::general(DirectoryErrorKind::Busy);
-        let room = timeout(time_limit, self.room.acquire()).await;
-        let _room = room.ok().and_then(Result::ok).ok_or_else(busy)?;
-
+        let _room = place(&self.room, time_limit).await?;
         while let Some(mut idle) = self.take_idle() {
             let found = idle.connection.search_all(searches, time_limit).await;
             match found {
@@ -78,88 +77,70 @@ impl Pool {
             }
         }
 
-        let mut last = None;
-        for (index, controller) in self.controllers.iter().enumerate() {
-            if let Some(error) = controller.rests() {
-                last = last.or(Some(
-                    DirectoryError::general(DirectoryErrorKind::Resting).because(error),
-                ));
-                continue;
-            }
-            match self.search_afresh(controller, searches, time_limit).await {
-                Err((_, error)) if error.is_of_the_controller() => {
-                    self.controller_failed(index, &error);
-                    last = Some(error);
-                }
-                Err((connection, error)) => {
-                    let found = Err(error);
-                    if let Some(connection) = connection {
-                        self.keep(connection, index, &found);
-                    }
-                    return found;
-                }
-                Ok((connection, found)) => {
-                    controller.answered();
-                    let found = Ok(found);
-                    self.keep(connection, index, &found);
-                    return found;
-                }
+        let mut round = Round::of(&self.controllers);
+        while let Some((index, controller)) = round.next() {
+            match self
+                .search_afresh(index, controller, searches, time_limit)
+                .await
+            {
+                Err(error) if error.is_of_the_controller() => round.failed(error),
+                found => return found,
             }
         }
-        Err(last.unwrap_or_else(|| DirectoryError::general(DirectoryErrorKind::Resting)))
+        Err(round.in_vain())
     }
 
     /// A turn at signing somebody in, until it is dropped.
     pub(super) async fn turn_to_sign_in(&self) -> Result<SemaphorePermit<'_>, DirectoryError> {
-        let turn = timeout(self.settings.connect_time_limit, self.signing_in.acquire()).await;
-        let busy = || DirectoryError::general(DirectoryErrorKind::Busy);
-        turn.ok().and_then(Result::ok).ok_or_else(busy)
+        place(&self.signing_in, self.settings.connect_time_limit).await
     }
 
     /// Whether an entry has this password, by a connection that signs in as it and is used for nothing else.
     pub(super) async fn verify(&self, entry: &str, password: &str) -> Result<bool, DirectoryError> {
-        let busy = || DirectoryError::general(DirectoryErrorKind::Busy);
-        let room = timeout(self.settings.connect_time_limit, self.room.acquire()).await;
-        let _room = room.ok().and_then(Result::ok).ok_or_else(busy)?;
-        let mut last = None;
-        for (index, controller) in self.controllers.iter().enumerate() {
-            if let Some(error) = controller.rests() {
-                last = last.or(Some(
-                    DirectoryError::general(DirectoryErrorKind::Resting).because(error),
-                ));
-                continue;
-            }
+        let _room = place(&self.room, self.settings.connect_time_limit).await?;
+        let mut round = Round::of(&self.controllers);
+        while let Some((index, controller)) = round.next() {
             let verified = match Unsigned::open(controller, &self.settings).await {
                 // What goes wrong from here on may be the doing of whoever signs in, and must cost nobody else a
                 // domain controller.
                 Ok(connection) => connection.verify(entry, password).await,
-                Err(error) => {
-                    if error.is_of_the_controller() {
-                        self.controller_failed(index, &error);
-                    }
-                    Err(error)
-                }
+                Err(error) => Err(self.noted(index, error)),
             };
             match verified {
-                Err(error) if error.is_of_the_controller() => last = Some(error),
+                Err(error) if error.is_of_the_controller() => round.failed(error),
                 verified => return verified,
             }
         }
-        Err(last.unwrap_or_else(|| DirectoryError::general(DirectoryErrorKind::Resting)))
+        Err(round.in_vain())
     }
 
     async fn search_afresh(
         &self,
+        index: usize,
         controller: &Controller,
         searches: &[Search],
         time_limit: Duration,
-    ) -> Result<(Connection, Vec<Vec<Entry>>), (Option<Connection>, DirectoryError)> {
+    ) -> Result<Vec<Vec<Entry>>, DirectoryError> {
         let opened = Connection::open(controller, &self.settings).await;
-        let mut connection = opened.map_err(|error| (None, error))?;
+        let mut connection = opened.map_err(|error| self.noted(index, error))?;
         match connection.search_all(searches, time_limit).await {
-            Ok(found) => Ok((connection, found)),
-            Err(error) => Err((Some(connection), error)),
+            Err(error) if error.is_of_the_controller() => Err(self.noted(index, error)),
+            found => {
+                if found.is_ok() {
+                    controller.answered();
+                }
+                self.keep(connection, index, &found);
+                found
+            }
         }
+    }
+
+    /// An error that counts against the domain controller, if it is the controller's.
+    fn noted(&self, index: usize, error: DirectoryError) -> DirectoryError {
+        if error.is_of_the_controller() {
+            self.controller_failed(index, &error);
+        }
+        error
     }
 
     /// The connection used last, so that those not needed grow old.
@@ -206,6 +187,55 @@ impl Pool {
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Domain controllers one after the other, until one does not fail.
+struct Round<'p> {
+    left: Enumerate<Iter<'p, Controller>>,
+    last: Option<DirectoryError>,
+}
+
+impl<'p> Round<'p> {
+    fn of(controllers: &'p [Controller]) -> Self {
+        Self {
+            left: controllers.iter().enumerate(),
+            last: None,
+        }
+    }
+
+    /// The next one that does not rest.
+    fn next(&mut self) -> Option<(usize, &'p Controller)> {
+        loop {
+            let (index, controller) = self.left.next()?;
+            let Some(error) = controller.rests() else {
+                return Some((index, controller));
+            };
+            self.last.get_or_insert_with(|| resting().because(error));
+        }
+    }
+
+    fn failed(&mut self, error: DirectoryError) {
+        self.last = Some(error);
+    }
+
+    /// What to say when none is left.
+    fn in_vain(self) -> DirectoryError {
+        self.last.unwrap_or_else(resting)
+    }
+}
+
+fn resting() -> DirectoryError {
+    DirectoryError::general(DirectoryErrorKind::Resting)
+}
+
+/// A place that somebody leaves in time.
+async fn place(
+    places: &Semaphore,
+    time_limit: Duration,
+) -> Result<SemaphorePermit<'_>, DirectoryError> {
+    let permit = timeout(time_limit, places.acquire()).await;
+    let busy = || DirectoryError::general(DirectoryErrorKind::Busy);
+    permit.ok().and_then(Result::ok).ok_or_else(busy)
 }
 
 /// Below the 15 minutes after which a domain controller hangs up by itself.
