@@ -69,8 +69,10 @@ impl Health {
         let state = servers.entry(name.clone()).or_insert_with(|| {
             Arc::new(ServerState {
                 inner: Mutex::default(),
-                in_flight: Arc::new(Semaphore::new(self.max_in_flight)),
-                logins: Semaphore::new(self.max_logins),
+                in_flight: Arc::new(Semaphore::new(
+                    self.max_in_flight.min(Semaphore::MAX_PERMITS),
+                )),
+                logins: Semaphore::new(self.max_logins.min(Semaphore::MAX_PERMITS)),
             })
         });
         Arc::clone(state)
@@ -257,6 +259,12 @@ mod tests {
         assert!(!dallas.may_say_continue());
         tokio::time::advance(NO_CONTINUE).await;
         assert!(dallas.may_say_continue());
+    }
+
+    #[test]
+    fn no_limit_is_too_large() {
+        let dallas = Health::new(usize::MAX, usize::MAX).of(&ServerName::new("dallas").unwrap());
+        assert!(dallas.enter().is_some());
     }
 
     #[test]
