@@ -25,7 +25,7 @@ use cas_proxy::{
         Cached,
         active_directory::{ActiveDirectory, AuthenticatedName, Identity},
     },
-    second_cas::KerberosAcceptor,
+    second_cas::{KerberosAcceptor, NotVerifiedKind},
     wire::negotiate::CHALLENGE,
 };
 use tower::Layer;
@@ -91,6 +91,10 @@ async fn sign_in(
     let (mut parts, body) = request.into_parts();
     let accepted = match acceptor.accept(&parts).await {
         Ok(accepted) => accepted,
+        Err(why) if why.kind() == NotVerifiedKind::Unavailable => {
+            tracing::warn!(%why, "not signed in");
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
         // The same whatever it is; the log may tell.
         Err(why) => {
             tracing::debug!(%why, "not signed in");

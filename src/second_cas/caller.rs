@@ -191,7 +191,7 @@ impl NotVerified {
         Self::new(NotVerifiedKind::Refused, reason)
     }
 
-    /// The verifier cannot judge now. Say so only of callers whose credentials are good.
+    /// The verifier cannot judge now. Say so only of callers whose credentials are good, or whoever they may be.
     #[must_use]
     pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(NotVerifiedKind::Unavailable, reason)

@@ -1,6 +1,6 @@
 //! Callers known by their accounts, by Kerberos under the scheme `Negotiate`.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::request::Parts;
 
@@ -8,11 +8,14 @@ use super::{NotVerified, Verdict, VerifiedCaller, VerifyCaller};
 use crate::{csc::Sid, wire::negotiate};
 
 mod acceptor;
+mod calls;
 mod kerberos_acceptor;
+mod limits;
 mod members;
 mod principal;
 
 pub use self::kerberos_acceptor::{AcceptedTicket, KerberosAcceptor};
+pub use self::limits::MembershipLimits;
 pub use self::members::{MembershipFuture, MembershipLookup};
 use self::{kerberos_acceptor::refused, members::Members, principal::Principal};
 
@@ -37,7 +40,8 @@ use self::{kerberos_acceptor::refused, members::Members, principal::Principal};
 /// # What is refused
 /// Every refusal is the same 401 with `WWW-Authenticate: Negotiate`, to those without credentials too. Refused is:
 /// another scheme, another mechanism, a ticket for another service, an account that isn't named, this server's own
-/// account and its service (a token reflected), a token seen before, and one bound to another connection.
+/// account and its service (a token reflected), a token seen before, and one bound to another connection. A token that
+/// can't be judged within [five seconds](Self::ticket_time_limit) is answered 503.
 ///
 /// # What it vouches for
 /// The connection on which the token came, as TLS protects it: a token says nothing about the request. Without TLS
@@ -49,14 +53,15 @@ use self::{kerberos_acceptor::refused, members::Members, principal::Principal};
 ///
 /// # Groups
 /// The Kerberos library does not show the groups in a ticket. So a [`MembershipLookup`] is asked about an account that
-/// isn't named, once its ticket is found good: one question for all requests of an account, four accounts at a time,
-/// never longer than five seconds. A member is known for five minutes, anybody else for one, 1,024 accounts at most.
+/// isn't named, once its ticket is found good: one question for all requests of an account, and within
+/// [limits](Self::membership_limits) on how long it may take and how long the answer is kept.
 /// Without an answer the account is refused, whatever was known before. Accounts of other realms are not asked about.
 #[derive(Clone)]
 pub struct MachineAccounts {
     acceptor: KerberosAcceptor,
     trusted: Vec<Principal>,
     members: Vec<Arc<Members>>,
+    limits: MembershipLimits,
 }
 
 impl MachineAccounts {
@@ -70,6 +75,7 @@ impl MachineAccounts {
             acceptor: KerberosAcceptor::serving(service, own_account)?,
             trusted: Vec::new(),
             members: Vec::new(),
+            limits: MembershipLimits::default(),
         })
     }
 
@@ -97,8 +103,27 @@ impl MachineAccounts {
         groups: impl IntoIterator<Item = Sid>,
         lookup: impl MembershipLookup,
     ) -> Result<Self, NotUsable> {
-        self.members.push(Arc::new(Members::new(groups, lookup)?));
+        let members = Members::new(groups, lookup, self.limits)?;
+        self.members.push(Arc::new(members));
         Ok(self)
+    }
+
+    /// How much is asked about the accounts of [groups](Self::trust_members), and how long the answers are kept. All that
+    /// is known is forgotten.
+    #[must_use]
+    pub fn membership_limits(mut self, limits: MembershipLimits) -> Self {
+        self.limits = limits;
+        for members in &mut self.members {
+            *members = Arc::new(members.afresh(limits));
+        }
+        self
+    }
+
+    /// How long it may take to judge a ticket; see [`KerberosAcceptor::time_limit`].
+    #[must_use]
+    pub fn ticket_time_limit(mut self, span: Duration) -> Self {
+        self.acceptor = self.acceptor.time_limit(span);
+        self
     }
 
     /// Takes no token that isn't bound to the connection it comes on. The acceptor has to give every request the

@@ -85,7 +85,7 @@ pub use layer::SecondCasLayer;
 #[cfg(feature = "negotiate")]
 pub use machine_accounts::{
     AcceptedTicket, ChannelBinding, KerberosAcceptor, MachineAccounts, MembershipFuture,
-    MembershipLookup, NotUsable,
+    MembershipLimits, MembershipLookup, NotUsable,
 };
 pub use mutual_tls::{ClientCertificates, PeerCertificate};
 pub use proxied::Proxied;

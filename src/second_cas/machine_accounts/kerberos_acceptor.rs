@@ -1,12 +1,12 @@
 //! Who shows this ticket? Of a user as well as of a CAS.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION, request::Parts};
-use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
-    super::NotVerified, ChannelBinding, NotUsable, acceptor::Acceptor, principal::Principal,
+    super::NotVerified, ChannelBinding, NotUsable, acceptor::Acceptor, calls::Calls,
+    principal::Principal,
 };
 use crate::wire::negotiate::{CHALLENGE, NotKerberos, Offer};
 
@@ -37,13 +37,14 @@ use crate::wire::negotiate::{CHALLENGE, NotKerberos, Offer};
 /// ```
 ///
 /// Refused is what `MachineAccounts` says of tokens, but for the trust in accounts. Eight tokens are judged at a time,
-/// on blocking threads; the others wait. Dropping the future gives the token up, which is spent then.
+/// on blocking threads; the others wait. Who is not through after [five seconds](Self::time_limit) is told to come again.
+/// Dropping the future gives the token up, which is spent then.
 #[derive(Clone)]
 pub struct KerberosAcceptor {
     acceptor: Arc<Acceptor>,
     pub(super) own: [Principal; 2],
     require_channel_binding: bool,
-    calls: Arc<Semaphore>,
+    calls: Calls,
 }
 
 /// A token found good.
@@ -87,7 +88,7 @@ impl KerberosAcceptor {
             acceptor: Arc::new(Acceptor::new(service.as_str())?),
             own: [service, Principal::new(own_account)?],
             require_channel_binding: false,
-            calls: Arc::new(Semaphore::new(CALLS)),
+            calls: Calls::new(),
         })
     }
 
@@ -99,11 +100,20 @@ impl KerberosAcceptor {
         self
     }
 
+    /// How long it may take to judge a token, from waiting for its turn to the library's word: 5 seconds unless said
+    /// otherwise. The library looks into a file, the replay cache; a disk that hangs holds it up.
+    #[must_use]
+    pub fn time_limit(mut self, span: Duration) -> Self {
+        self.calls.time_limit = span;
+        self
+    }
+
     /// Judges what a request shows.
     ///
     /// # Errors
     /// A challenge if it shows nothing; a refusal if it shows something else than a good ticket. The client should be
-    /// told the same either way: 401 with [`CHALLENGE`].
+    /// told the same either way: 401 with [`CHALLENGE`]. [`Unavailable`](super::super::NotVerifiedKind::Unavailable) if it
+    /// could not be judged in time: 503.
     pub async fn accept(&self, request: &Parts) -> Result<AcceptedTicket, NotVerified> {
         let offer = Self::offer(&request.headers)?;
         self.judge(offer, request.extensions.get().cloned()).await
@@ -124,15 +134,9 @@ impl KerberosAcceptor {
         offer: Offer,
         binding: Option<ChannelBinding>,
     ) -> Result<AcceptedTicket, NotVerified> {
-        let call = Arc::clone(&self.calls).acquire_owned().await;
         let this = self.clone();
-        // The replay cache is a file.
-        spawn_blocking(move || {
-            let _call = call;
-            this.judge_now(&offer, binding.as_ref())
-        })
-        .await
-        .unwrap_or_else(|_| Err(refused("the call of the Kerberos library was abandoned")))
+        let call = move || this.judge_now(&offer, binding.as_ref());
+        self.calls.run(call).await
     }
 
     fn judge_now(
@@ -162,6 +166,7 @@ impl fmt::Debug for KerberosAcceptor {
         f.debug_struct("KerberosAcceptor")
             .field("own", &self.own)
             .field("require_channel_binding", &self.require_channel_binding)
+            .field("time_limit", &self.calls.time_limit)
             .finish_non_exhaustive()
     }
 }
@@ -169,6 +174,3 @@ impl fmt::Debug for KerberosAcceptor {
 pub(super) fn refused(why: impl Into<std::borrow::Cow<'static, str>>) -> NotVerified {
     NotVerified::refused(why).with_challenge(CHALLENGE)
 }
-
-/// Calls at a time, of a tenth of a millisecond each.
-const CALLS: usize = 8;

@@ -1,7 +1,7 @@
 //! Accounts trusted because of a group they are in. The library does not show the groups that are in a ticket, so a
 //! directory is asked.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use quick_cache::sync::Cache;
 use tokio::{
@@ -9,8 +9,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{NotUsable, principal::Principal};
-use crate::csc::Sid;
+use super::{MembershipLimits, NotUsable, principal::Principal};
+use crate::{clock::later, csc::Sid};
 
 /// Says which groups an account is in. `ActiveDirectory::identify` of [`crate::lookup`] knows (feature
 /// `active-directory`); so closures will do:
@@ -54,10 +54,11 @@ where
 /// The members of some groups, as far as they have called.
 pub(super) struct Members {
     groups: Vec<Sid>,
-    lookup: Box<dyn MembershipLookup>,
+    lookup: Arc<dyn MembershipLookup>,
     /// By account. Whoever finds no answer asks while others wait at the lock.
     known: Cache<Box<str>, Arc<Mutex<Option<Known>>>>,
     asking: Semaphore,
+    limits: MembershipLimits,
 }
 
 #[derive(Clone, Copy)]
@@ -70,6 +71,7 @@ impl Members {
     pub(super) fn new(
         groups: impl IntoIterator<Item = Sid>,
         lookup: impl MembershipLookup,
+        limits: MembershipLimits,
     ) -> Result<Self, NotUsable> {
         let groups: Vec<Sid> = groups.into_iter().collect();
         if let Some(wide) = groups.iter().find(|group| is_wide(group)) {
@@ -77,12 +79,27 @@ impl Members {
                 "{wide:?} is no group whose members somebody has chosen: make one for the first CASs"
             )));
         }
-        Ok(Self {
+        Ok(Self::asking(groups, Arc::new(lookup), limits))
+    }
+
+    /// The same members, of whom nothing is known yet.
+    pub(super) fn afresh(&self, limits: MembershipLimits) -> Self {
+        Self::asking(self.groups.clone(), Arc::clone(&self.lookup), limits)
+    }
+
+    fn asking(
+        groups: Vec<Sid>,
+        lookup: Arc<dyn MembershipLookup>,
+        limits: MembershipLimits,
+    ) -> Self {
+        let questions = limits.questions.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
             groups,
-            lookup: Box::new(lookup),
-            known: Cache::new(MAX_KNOWN),
-            asking: Semaphore::new(QUESTIONS),
-        })
+            lookup,
+            known: Cache::new(limits.known.max(1)),
+            asking: Semaphore::new(questions),
+            limits,
+        }
     }
 
     /// Whether the account is in one of the groups. Whatever is not an answer is an error, fit for a log.
@@ -107,19 +124,20 @@ impl Members {
             let groups = groups.map_err(|error| error.to_string())?;
             let is_member = groups.iter().any(|group| self.groups.contains(group));
             let kept = if is_member {
-                MEMBER_KEPT
+                self.limits.member_kept
             } else {
-                STRANGER_KEPT
+                self.limits.stranger_kept
             };
             *known = Some(Known {
                 is_member,
-                until: Instant::now() + kept,
+                until: later(Instant::now(), kept),
             });
             Ok(is_member)
         };
-        timeout(TIME_LIMIT, answering)
+        let time_limit = self.limits.time_limit;
+        timeout(time_limit, answering)
             .await
-            .unwrap_or_else(|_| Err(format!("no answer within {TIME_LIMIT:?}")))
+            .unwrap_or_else(|_| Err(format!("no answer within {time_limit:?}")))
     }
 }
 
@@ -139,18 +157,13 @@ fn is_wide(group: &Sid) -> bool {
 const DOMAIN_USERS: u32 = 513;
 const DOMAIN_GUESTS: u32 = 514;
 const DOMAIN_COMPUTERS: u32 = 515;
-/// Accounts remembered.
-const MAX_KNOWN: usize = 1024;
-/// Of different accounts, at a time.
-const QUESTIONS: usize = 4;
-const TIME_LIMIT: Duration = Duration::from_secs(5);
-/// So long somebody put out of the group is still trusted.
-const MEMBER_KEPT: Duration = Duration::from_secs(5 * 60);
-const STRANGER_KEPT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use futures_util::future::join_all;
     use tokio::time::{advance, sleep};
@@ -165,6 +178,10 @@ mod tests {
 
     fn seattle() -> Principal {
         Principal::new("SEATTLE$@CORP").unwrap()
+    }
+
+    fn usual() -> MembershipLimits {
+        MembershipLimits::default()
     }
 
     /// Answers what `answer` makes of the number of the question, after a second.
@@ -184,7 +201,7 @@ mod tests {
                 Ok(vec![sid("S-1-5-21-1-2-3-515"), sid(answer(number)?)])
             }
         };
-        (Members::new([sid(GROUP)], lookup).unwrap(), asked)
+        (Members::new([sid(GROUP)], lookup, usual()).unwrap(), asked)
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,7 +211,7 @@ mod tests {
         let both = [seattle(), lower];
         let answers = join_all((0..50).map(|at| members.include(&both[at % 2]))).await;
         assert!(answers.iter().all(|answer| *answer == Ok(true)));
-        advance(MEMBER_KEPT - Duration::from_secs(1)).await;
+        advance(usual().member_kept - Duration::from_secs(1)).await;
         assert_eq!(members.include(&seattle()).await, Ok(true));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         advance(Duration::from_secs(2)).await;
@@ -211,9 +228,9 @@ mod tests {
             })
         });
         assert_eq!(members.include(&seattle()).await, Ok(false));
-        advance(STRANGER_KEPT).await;
+        advance(usual().stranger_kept).await;
         assert_eq!(members.include(&seattle()).await, Ok(true));
-        advance(MEMBER_KEPT).await;
+        advance(usual().member_kept).await;
         assert_eq!(members.include(&seattle()).await, Ok(false));
     }
 
@@ -225,7 +242,7 @@ mod tests {
             _ => Ok(GROUP),
         });
         assert_eq!(failing.include(&seattle()).await, Ok(true));
-        advance(MEMBER_KEPT).await;
+        advance(usual().member_kept).await;
         assert_eq!(
             failing.include(&seattle()).await,
             Err("it is down".to_owned())
@@ -234,9 +251,58 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 3);
 
         let silent = |_: String, _: String| async { std::future::pending().await };
-        let silent = Members::new([sid(GROUP)], silent).unwrap();
+        let silent = Members::new([sid(GROUP)], silent, usual()).unwrap();
         let said = silent.include(&seattle()).await.unwrap_err();
         assert_eq!(said, "no answer within 5s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_limit_is_kept_when_it_is_set() {
+        let (members, asked) = members(|_| Ok(GROUP));
+        let is_known = async |members: &Members, after: Duration| {
+            members.include(&seattle()).await.unwrap();
+            advance(after).await;
+            let before = asked.load(Ordering::Relaxed);
+            members.include(&seattle()).await.unwrap();
+            asked.load(Ordering::Relaxed) == before
+        };
+        let mut limits = usual();
+        limits.member_kept = Duration::from_secs(10);
+        let hasty = members.afresh(limits);
+        assert!(is_known(&hasty, Duration::from_secs(9)).await);
+        assert!(!is_known(&hasty, Duration::from_secs(10)).await);
+        limits.member_kept = Duration::MAX;
+        let patient = members.afresh(limits);
+        assert!(is_known(&patient, Duration::from_secs(365 * 24 * 60 * 60)).await);
+        limits.time_limit = Duration::from_millis(999);
+        let said = members.afresh(limits).include(&seattle()).await;
+        assert_eq!(said, Err("no answer within 999ms".to_owned()));
+
+        // One question at a time, each of a second; one account remembered, or none where that is asked for.
+        let accounts = ["ONE$@CORP", "TWO$@CORP", "THREE$@CORP"];
+        let accounts = accounts.map(|name| Principal::new(name).unwrap());
+        for (questions, seconds) in [(0, 3), (1, 3), (2, 2), (usize::MAX, 1)] {
+            limits = usual();
+            (limits.questions, limits.known) = (questions, 0);
+            let asked = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&asked);
+            let lookup = move |_: String, _: String| {
+                count.fetch_add(1, Ordering::Relaxed);
+                async {
+                    sleep(Duration::from_secs(1)).await;
+                    Ok(vec![sid(GROUP)])
+                }
+            };
+            let few = Members::new([sid(GROUP)], lookup, limits).unwrap();
+            let since = Instant::now();
+            let answers = join_all(accounts.iter().map(|account| few.include(account))).await;
+            assert!(answers.iter().all(|answer| *answer == Ok(true)));
+            assert_eq!(since.elapsed().as_secs(), seconds, "{questions}");
+            for account in &accounts {
+                assert_eq!(few.include(account).await, Ok(true));
+            }
+            assert!(asked.load(Ordering::Relaxed) > 4, "all were remembered");
+        }
     }
 
     #[test]
@@ -250,9 +316,9 @@ mod tests {
             "S-1-5-21-1-2-3-514",
             "S-1-5-21-1-2-3-515",
         ] {
-            let refused = Members::new([sid(GROUP), sid(wide)], nobody).unwrap_err();
+            let refused = Members::new([sid(GROUP), sid(wide)], nobody, usual()).unwrap_err();
             assert!(refused.to_string().contains("make one"), "{refused}");
         }
-        assert!(Members::new([sid(GROUP)], nobody).is_ok());
+        assert!(Members::new([sid(GROUP)], nobody, usual()).is_ok());
     }
 }
