@@ -65,7 +65,7 @@ impl State {
             health: Health::new(limits.in_flight_per_server, limits.logins_per_server),
             logins: Arc::new(Logins::new(limits.known_logins, tasks.clone())),
             budget: ReplayBudget::new(limits.recorded),
-            tunnels: Tunnels::new(limits.tunnels),
+            tunnels: Tunnels::new(limits),
             tasks,
         }
     }

@@ -96,9 +96,8 @@ impl Refused {
     }
 
     /// An upgrade for which there is no room, or no time any more. Anybody can ask for many.
-    pub(super) fn too_many_tunnels() -> Self {
-        let failure = Failure::new(Culprit::Client, Phase::Accept)
-            .because("no further connection can be upgraded now");
+    pub(super) fn too_many_tunnels(cause: &'static str) -> Self {
+        let failure = Failure::new(Culprit::Client, Phase::Accept).because(cause);
         Self::new(Page::TooManyInFlight, failure)
     }
 

@@ -51,7 +51,7 @@ where
         if config.via.is_in(&self.parts().headers) {
             return Proxied::Refused(Refused::looped("the request has been here before"));
         }
-        if let Err(refused) = self.offer_upgrade(config) {
+        if let Err(refused) = self.offer_upgrade(config, asked.user.user()) {
             return Proxied::Refused(refused);
         }
         let user = asked.user.user();

@@ -69,6 +69,8 @@ pub struct Limits {
     pub known_logins: usize,
     /// Tunnels (WebSockets) open through this CAS: 1,024, then 503. One takes 32 KiB of buffers and two connections.
     pub tunnels: usize,
+    /// The same of one user: 64, then 503. More than a browser with many windows has, and a small part of all.
+    pub tunnels_per_user: usize,
 }
 
 impl Default for Limits {
@@ -81,6 +83,7 @@ impl Default for Limits {
             logins_per_server: 64,
             known_logins: 100_000,
             tunnels: 1024,
+            tunnels_per_user: 64,
         }
     }
 }

@@ -4,73 +4,26 @@
 //! has answered 101 and the answer has been checked (CVE-2026-2833); then a [relay](relay::relay) carries it both ways.
 
 mod offer;
+mod places;
 mod protocols;
 mod relay;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::try_join;
 use http::{HeaderValue, Response};
 use hyper::upgrade::OnUpgrade;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 pub(super) use offer::Upgrade;
+use places::Place;
+pub(super) use places::Tunnels;
 pub use protocols::InvalidProtocol;
 pub(super) use protocols::Protocols;
 use relay::relay;
 
 use super::config::Config;
 use crate::outbound::UpstreamBody;
-
-/// All tunnels of a layer.
-pub(super) struct Tunnels {
-    places: Arc<Semaphore>,
-    draining: watch::Sender<bool>,
-}
-
-impl Tunnels {
-    pub(super) fn new(at_most: usize) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(at_most.min(Semaphore::MAX_PERMITS))),
-            draining: watch::Sender::new(false),
-        }
-    }
-
-    /// A place for one more, unless there are too many or they are being closed.
-    fn enter(&self) -> Option<Place> {
-        let draining = self.draining.subscribe();
-        if *draining.borrow() {
-            return None;
-        }
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Place {
-            draining,
-            _permit: permit,
-        })
-    }
-
-    /// Lets nobody in any more, and has those closed that are open.
-    pub(super) fn drain(&self) {
-        self.draining.send_replace(true);
-    }
-}
-
-impl fmt::Debug for Tunnels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tunnels")
-            .field("free", &self.places.available_permits())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Taken from the offer of an upgrade to the end of its tunnel.
-struct Place {
-    draining: watch::Receiver<bool>,
-    _permit: OwnedSemaphorePermit,
-}
 
 /// A tunnel whose 101 has been checked.
 pub(super) struct Tunnel {

@@ -9,6 +9,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::{Place, Tunnel, protocols::WEBSOCKET};
 use crate::{
+    csc::Sid,
     first_cas::{config::Config, failure::Refused, trip::Trip},
     outbound::{BoxError, UpstreamBody},
     wire::hop_by_hop::upgrade_named,
@@ -51,9 +52,13 @@ where
     /// the connection. Every other request goes on without its offer, which RFC 9110 section 7.8 allows.
     ///
     /// # Errors
-    /// There is no room for a further tunnel.
+    /// There is no room for a further tunnel, or none of this user.
     //= src/docs/protocol.md#upgrade-offer
-    pub(in crate::first_cas) fn offer_upgrade(&mut self, config: &Config) -> Result<(), Refused> {
+    pub(in crate::first_cas) fn offer_upgrade(
+        &mut self,
+        config: &Config,
+        user: &Sid,
+    ) -> Result<(), Refused> {
         let parts = self.parts();
         let is_settled = !matches!(self.upgrade, Upgrade::None);
         if is_settled || parts.method != Method::GET || !self.has_no_body() {
@@ -65,13 +70,10 @@ where
         let Some(client) = parts.extensions.get::<OnUpgrade>() else {
             return Ok(());
         };
-        let Some(place) = config.state.tunnels.enter() else {
-            return Err(Refused::too_many_tunnels());
-        };
         self.upgrade = Upgrade::Offered(Offer {
             protocol,
             client: client.clone(),
-            place,
+            place: config.state.tunnels.enter(user)?,
         });
         Ok(())
     }

@@ -72,6 +72,10 @@ pub fn lookup() -> InMemory {
             MailboxKey::Sid(*user(4).user()),
             mailbox("mbx-den", "Denver", EXCHANGE_2007),
         )
+        .insert(
+            MailboxKey::Sid(*user(5).user()),
+            mailbox("mbx-dal", "Dallas", EXCHANGE_2007),
+        )
 }
 
 pub fn topology(dallas: &[&str]) -> Arc<Topology> {

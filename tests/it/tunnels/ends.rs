@@ -167,6 +167,31 @@ async fn one_tunnel_too_many_is_a_503_until_another_ends() {
     let (_client, _hop) = line.open().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_user_with_too_many_tunnels_reads_503_and_nobody_else_does() {
+    let line = Line::new();
+    let mut tunnels = Vec::new();
+    for _ in 0..64 {
+        tunnels.push(line.open().await);
+    }
+    let mut one_more = line.join();
+    one_more.answer(&format!("{ASK}{SMUGGLED}")).await;
+    let head = one_more.head().await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    one_more.body(&head).await;
+    assert_eq!(one_more.rest().await, b"");
+    assert!(line.dallas.is_silent().await);
+    let another = ASK.replace("/owa/ws", "/owa/another/ws");
+    let (mut client, mut hop) = line.open_by(&another).await;
+    hop.answer("for user 5").await;
+    assert_eq!(client.exactly(10).await, b"for user 5");
+
+    drop(tunnels.pop());
+    sleep(Duration::from_secs(1)).await;
+    let (_client, _hop) = line.open().await;
+}
+
 /// An offer that is not taken up leaves its place to the next.
 #[tokio::test(start_paused = true)]
 async fn an_offer_that_is_declined_or_given_up_takes_no_place() {

@@ -97,7 +97,8 @@ async fn front(layer: &CasProxyLayer) -> Site {
         .await
 }
 
-/// What it serves: user 2 is signed in; user 1, whose mailbox is here, where the path says so.
+/// What it serves: user 2 is signed in; user 5, or user 1, whose mailbox is here, where the path
+/// says so.
 fn stack(
     layer: &CasProxyLayer,
 ) -> impl Service<
@@ -110,10 +111,10 @@ fn stack(
 + use<> {
     let mailbox = service_fn(|request| async { Ok(echo(request)) });
     let sign_in = |mut request: Request<Incoming>| {
-        let rid = if request.uri().path() == "/owa/here" {
-            1
-        } else {
-            2
+        let rid = match request.uri().path() {
+            "/owa/here" => 1,
+            "/owa/another/ws" => 5,
+            _ => 2,
         };
         request.extensions_mut().insert(user(rid));
         request
@@ -153,8 +154,12 @@ impl Line {
 
     /// The ends of a tunnel.
     async fn open(&self) -> (Hop<DuplexStream>, Hop<DuplexStream>) {
+        self.open_by(ASK).await
+    }
+
+    async fn open_by(&self, ask: &str) -> (Hop<DuplexStream>, Hop<DuplexStream>) {
         let mut client = self.join();
-        client.answer(ASK).await;
+        client.answer(ask).await;
         let mut hop = self.dallas.accept().await;
         hop.head().await;
         hop.answer(SWITCHED).await;
