@@ -94,7 +94,7 @@
 //! | `rustls` | https on the second hop, and client certificates there | no |
 //! | `axum` | decides and forwards on the URI that axum received, before `nest` stripped it | no |
 //! | `active-directory` | a [`lookup`] that asks Active Directory: mailboxes, topology and groups, over LDAP | no |
-//! | `metrics` | counters and a histogram through the `metrics` facade | no |
+//! | `metrics` | counters, a gauge and a histogram through the `metrics` facade | no |
 //! | `full` | all of the above | no |
 //! | `negotiate` | Kerberos between the CASs, and to the directory, by MIT libkrb5; building it takes `libkrb5-dev` and `clang`, so it is not in `full` | no |
 //!

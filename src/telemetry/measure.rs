@@ -3,17 +3,21 @@
 #[cfg(feature = "metrics")]
 pub use self::facade::describe;
 #[cfg(feature = "metrics")]
-pub(super) use self::facade::{failed_over, logged_in, proxied, replayed, request, served_locally};
+pub(super) use self::facade::{
+    failed_over, logged_in, proxied, replayed, request, served_locally, tunnel_ended, tunnel_opened,
+};
 #[cfg(not(feature = "metrics"))]
 pub(super) use self::nothing::{
-    failed_over, logged_in, proxied, replayed, request, served_locally,
+    failed_over, logged_in, proxied, replayed, request, served_locally, tunnel_ended, tunnel_opened,
 };
 
 #[cfg(feature = "metrics")]
 mod facade {
     use std::time::Duration;
 
-    use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+    use metrics::{
+        Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    };
 
     use crate::directory::ServerName;
 
@@ -40,6 +44,9 @@ mod facade {
             Unit::Count,
             "candidates given up for the next one"
         );
+        describe_counter!(TUNNELS_OPENED, Unit::Count, "tunnels begun by a 101");
+        describe_gauge!(TUNNELS_OPEN, Unit::Count, "tunnels that are open now");
+        describe_counter!(TUNNELS_ENDED, Unit::Count, "tunnels ended, by reason");
     }
 
     /// Its labels are literals: keys that stand in the binary, where others are put together each time.
@@ -75,6 +82,16 @@ mod facade {
         counter!(FAILOVERS, "server" => label(server)).increment(1);
     }
 
+    pub(in crate::telemetry) fn tunnel_opened() {
+        counter!(TUNNELS_OPENED).increment(1);
+        gauge!(TUNNELS_OPEN).increment(1.0);
+    }
+
+    pub(in crate::telemetry) fn tunnel_ended(reason: &'static str) {
+        counter!(TUNNELS_ENDED, "reason" => reason).increment(1);
+        gauge!(TUNNELS_OPEN).decrement(1.0);
+    }
+
     /// Server names come from the directory, never from a client, so there are no more labels than servers.
     fn label(server: &ServerName) -> String {
         server.as_str().to_owned()
@@ -85,6 +102,9 @@ mod facade {
     const LOGINS: &str = "cas_proxy_logins_total";
     const REPLAYS: &str = "cas_proxy_replays_total";
     const FAILOVERS: &str = "cas_proxy_failovers_total";
+    const TUNNELS_OPENED: &str = "cas_proxy_tunnels_opened_total";
+    const TUNNELS_OPEN: &str = "cas_proxy_tunnels_open";
+    const TUNNELS_ENDED: &str = "cas_proxy_tunnels_ended_total";
 }
 
 #[cfg(not(feature = "metrics"))]
@@ -99,4 +119,6 @@ mod nothing {
     pub(in crate::telemetry) fn logged_in(_: &ServerName, _: &'static str) {}
     pub(in crate::telemetry) fn replayed(_: &ServerName) {}
     pub(in crate::telemetry) fn failed_over(_: &ServerName) {}
+    pub(in crate::telemetry) fn tunnel_opened() {}
+    pub(in crate::telemetry) fn tunnel_ended(_: &'static str) {}
 }

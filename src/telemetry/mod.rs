@@ -38,6 +38,11 @@
 //! | `cas_proxy_logins_total` | counter | `server`; `result`: `accepted`, `refused`, `failed` |
 //! | `cas_proxy_replays_total` | counter | `server` |
 //! | `cas_proxy_failovers_total` | counter | `server`: the one given up |
+//! | `cas_proxy_tunnels_opened_total` | counter: tunnels begun by a 101 | |
+//! | `cas_proxy_tunnels_open` | gauge | |
+//! | `cas_proxy_tunnels_ended_total` | counter | `reason`: `closed` by both sides, `broken` by one, `idle`, `drained`; `never_used` when a side was gone before the first byte; `cut_off` where the time to drain or the runtime ended |
+//!
+//! A tunnel that was refused is one of the requests refused in the phase `accept`.
 
 #[cfg(test)]
 #[allow(
@@ -46,11 +51,16 @@
     reason = "shared with the tests outside, which need more of it"
 )]
 pub(crate) mod collected;
+#[cfg(test)]
+#[cfg(feature = "metrics")]
+#[allow(unreachable_pub, reason = "shared with the tests outside")]
+pub(crate) mod counted;
 mod event;
 mod log;
 mod measure;
 mod outcome;
 mod reference;
+mod tunnel;
 
 pub use self::event::Event;
 pub(crate) use self::log::{
@@ -61,3 +71,4 @@ pub(crate) use self::log::{
 pub use self::measure::describe;
 pub use self::outcome::{Culprit, Failure, Outcome, Phase};
 pub use self::reference::Reference;
+pub(crate) use self::tunnel::{OpenTunnel, TunnelEnd};

@@ -23,7 +23,10 @@ pub(super) use protocols::Protocols;
 use relay::relay;
 
 use super::config::Config;
-use crate::outbound::UpstreamBody;
+use crate::{
+    outbound::UpstreamBody,
+    telemetry::{OpenTunnel, TunnelEnd},
+};
 
 /// A tunnel whose 101 has been checked.
 pub(super) struct Tunnel {
@@ -42,12 +45,12 @@ impl Tunnel {
         mut answer: Response<UpstreamBody>,
     ) -> Response<UpstreamBody> {
         offer::name_protocol(answer.headers_mut(), &self.protocol);
-        config.state.tasks.spawn(self.run());
+        config.state.tasks.spawn(self.run(OpenTunnel::new()));
         answer.map(|_nothing| UpstreamBody::empty())
     }
 
     /// Carries bytes until both sides have ended, one has broken off, or nothing has moved for too long.
-    async fn run(self) {
+    async fn run(self, open: OpenTunnel) {
         let Self {
             client,
             server,
@@ -59,11 +62,16 @@ impl Tunnel {
         let (server, client) = match timeout(idle, try_join(server, client)).await {
             Ok(Ok(both)) => both,
             Ok(Err(error)) => {
+                open.ended(TunnelEnd::NeverUsed);
                 return tracing::debug!(target: "cas_proxy", %error, "no tunnel after all");
             }
-            Err(_) => return tracing::debug!(target: "cas_proxy", "the client never took its 101"),
+            Err(_) => {
+                open.ended(TunnelEnd::NeverUsed);
+                return tracing::debug!(target: "cas_proxy", "the client never took its 101");
+            }
         };
         let ended = relay(client, server, idle, place.draining).await;
+        open.ended(ended.how);
         tracing::debug!(target: "cas_proxy", ?ended, "tunnel ended");
     }
 }

@@ -15,26 +15,14 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
-use crate::clock::later;
+use crate::{clock::later, telemetry::TunnelEnd};
 
 /// How a tunnel ended, and how many bytes it carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
-    pub(super) how: How,
+    pub(super) how: TunnelEnd,
     pub(super) to_server: u64,
     pub(super) to_client: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// Both sides have said that they send no more.
-    Closed,
-    /// One of them broke off.
-    Broken,
-    /// Nothing moved for the idle time-out.
-    Idle,
-    /// It was told to end.
-    Drained,
 }
 
 /// Carries bytes until there is nothing left to carry. A side that ends is told to the other, which may go on sending.
@@ -67,12 +55,12 @@ where
                 let up_is_over = up.is_over() || down.reading == Reading::Broken;
                 let down_is_over = down.is_over() || up.reading == Reading::Broken;
                 if up_is_over && down_is_over {
-                    return Poll::Ready(How::Broken);
+                    return Poll::Ready(TunnelEnd::Broken);
                 }
             } else if there.is_ready() && back.is_ready() {
-                return Poll::Ready(How::Closed);
+                return Poll::Ready(TunnelEnd::Closed);
             }
-            quiet.poll(cx, timer.as_mut()).map(|()| How::Idle)
+            quiet.poll(cx, timer.as_mut()).map(|()| TunnelEnd::Idle)
         });
         // Without a sender nobody is left who could have it drained.
         let told = async {
@@ -82,7 +70,7 @@ where
         };
         match select(carried, pin!(told)).await {
             Either::Left((how, _)) => how,
-            Either::Right(((), _)) => How::Drained,
+            Either::Right(((), _)) => TunnelEnd::Drained,
         }
     };
     up.stop();

@@ -1,5 +1,3 @@
-use std::sync::{Arc, Mutex};
-
 use super::*;
 use crate::telemetry::{Phase, collected::Logs};
 
@@ -177,52 +175,10 @@ fn logins_and_replays_are_told() {
 
 #[cfg(feature = "metrics")]
 mod metrics {
-    use std::collections::BTreeMap;
-    use std::sync::atomic::AtomicU64;
-
-    use ::metrics::{
-        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-        with_local_recorder,
-    };
+    use ::metrics::with_local_recorder;
 
     use super::*;
-
-    #[derive(Default)]
-    struct Counts(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
-
-    impl Counts {
-        fn slot(&self, key: &str) -> Arc<AtomicU64> {
-            self.0
-                .lock()
-                .unwrap()
-                .entry(key.to_owned())
-                .or_default()
-                .clone()
-        }
-    }
-
-    impl Recorder for Counts {
-        fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-            self.slot(&format!("described {}", name.as_str()));
-        }
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-            self.slot(&format!("described {}", name.as_str()));
-        }
-        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-            let labels: Vec<_> = key
-                .labels()
-                .map(|label| format!("{}={}", label.key(), label.value()))
-                .collect();
-            Counter::from_arc(self.slot(&format!("{} {}", key.name(), labels.join(" "))))
-        }
-        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-            Gauge::noop()
-        }
-        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::noop()
-        }
-    }
+    use crate::telemetry::{OpenTunnel, TunnelEnd, counted::Counts};
 
     #[test]
     fn what_happens_is_counted_under_the_documented_names() {
@@ -243,15 +199,13 @@ mod metrics {
             logged_in(&server, &site, LoginResult::Accepted);
             replayed(&server);
             answered_as_second_cas(&Outcome::IdentityNeeded, Duration::ZERO);
+            OpenTunnel::new().ended(TunnelEnd::Closed);
+            drop(OpenTunnel::new());
+            let left_open = OpenTunnel::new();
+            let open = ("cas_proxy_tunnels_open".to_owned(), 1.0);
+            assert_eq!(counts.gauges(), [open]);
+            std::mem::forget(left_open);
         });
-        let counted: Vec<_> = counts
-            .0
-            .into_inner()
-            .unwrap()
-            .into_iter()
-            .filter(|(key, _)| !key.starts_with("described"))
-            .map(|(key, count)| (key, count.load(std::sync::atomic::Ordering::Relaxed)))
-            .collect();
         let expected = [
             ("cas_proxy_failovers_total server=dallas", 1),
             ("cas_proxy_logins_total server=dallas result=accepted", 1),
@@ -262,10 +216,29 @@ mod metrics {
             ),
             ("cas_proxy_requests_total outcome=local phase=none", 2),
             ("cas_proxy_requests_total outcome=refused phase=connect", 1),
+            ("cas_proxy_tunnels_ended_total reason=closed", 1),
+            ("cas_proxy_tunnels_ended_total reason=cut_off", 1),
+            ("cas_proxy_tunnels_opened_total", 3),
         ];
         assert_eq!(
-            counted,
+            counts.counters(),
             expected.map(|(key, count)| (key.to_owned(), count))
         );
+        // Each has a description, and a line in the documentation.
+        let documented = include_str!("../mod.rs");
+        let gauges = counts.gauges().into_iter().map(|(key, _)| key);
+        for key in counts
+            .counters()
+            .into_iter()
+            .map(|(key, _)| key)
+            .chain(gauges)
+        {
+            let name = key.split(' ').next().unwrap_or_default();
+            assert!(
+                counts.described().iter().any(|known| known == name),
+                "{name}"
+            );
+            assert!(documented.contains(&format!("//! | `{name}` |")), "{name}");
+        }
     }
 }

@@ -3,6 +3,12 @@
 pub mod body;
 pub mod browser;
 mod company;
+#[allow(
+    dead_code,
+    reason = "shared with the library's own tests, which need more of it"
+)]
+#[path = "../../../src/telemetry/counted.rs"]
+pub mod counted;
 pub mod dice;
 #[path = "../../../src/telemetry/collected.rs"]
 pub mod logs;

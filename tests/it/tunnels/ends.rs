@@ -4,7 +4,7 @@ use cas_proxy::first_cas::{Limits, Timeouts};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::{checks::SMUGGLED, *};
-use crate::support::wire::OK;
+use crate::support::{counted::Counts, wire::OK};
 
 #[tokio::test(start_paused = true)]
 async fn either_side_may_end_first_and_the_other_may_go_on() {
@@ -190,6 +190,51 @@ async fn a_user_with_too_many_tunnels_reads_503_and_nobody_else_does() {
     drop(tunnels.pop());
     sleep(Duration::from_secs(1)).await;
     let (_client, _hop) = line.open().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_are_counted_while_they_are_open_and_by_how_they_end() {
+    let counts = Counts::default();
+    let _counting = metrics::set_default_local_recorder(&counts);
+    let is_open = |tunnels: f64| {
+        let expected = ("cas_proxy_tunnels_open".to_owned(), tunnels);
+        assert_eq!(counts.gauges(), [expected]);
+    };
+    let line = Line::new();
+    let mut tunnels = Vec::new();
+    for _ in 0..4 {
+        tunnels.push(line.open().await);
+    }
+    is_open(4.0);
+    let (mut client, mut hop) = tunnels.pop().unwrap();
+    client.end().await;
+    hop.end().await;
+    let (client, mut hop) = tunnels.pop().unwrap();
+    drop(client);
+    hop.answer("are you there?").await;
+    sleep(Duration::from_secs(6)).await;
+    is_open(2.0);
+    for _ in 0..3 {
+        let (_, hop) = tunnels.last_mut().unwrap();
+        sleep(Duration::from_secs(300)).await;
+        hop.answer("ping").await;
+    }
+    is_open(1.0);
+    line.layer.drain(Duration::from_secs(10)).await;
+    is_open(0.0);
+    let of_tunnels = |(key, _): &(String, u64)| key.contains("tunnels");
+    let counted: Vec<_> = counts.counters().into_iter().filter(of_tunnels).collect();
+    let expected = [
+        ("cas_proxy_tunnels_ended_total reason=broken", 1),
+        ("cas_proxy_tunnels_ended_total reason=closed", 1),
+        ("cas_proxy_tunnels_ended_total reason=drained", 1),
+        ("cas_proxy_tunnels_ended_total reason=idle", 1),
+        ("cas_proxy_tunnels_opened_total", 4),
+    ];
+    assert_eq!(
+        counted,
+        expected.map(|(key, count)| (key.to_owned(), count))
+    );
 }
 
 /// An offer that is not taken up leaves its place to the next.

@@ -60,7 +60,7 @@ async fn a_side_that_was_reset_is_told_to_the_other_at_once_which_has_five_secon
         survivor.write_all(b"to nobody").await.unwrap();
         let ended = relay.await.unwrap();
         assert_eq!(since.elapsed(), FAREWELL);
-        assert_eq!(ended.how, How::Broken);
+        assert_eq!(ended.how, TunnelEnd::Broken);
         assert_eq!(ended.to_server + ended.to_client, 9);
     }
 }
