@@ -21,6 +21,7 @@ mod matrix;
 mod moves;
 mod schedules;
 mod streams;
+mod trickles;
 
 type Line = Hop<DuplexStream>;
 
