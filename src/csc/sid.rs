@@ -123,6 +123,28 @@ impl Sid {
         self.authority() == 5 && matches!(self.sub_authorities(), [21, _, _, _, _])
     }
 
+    /// The SID whose text stands first, as far as its numbers go, and what comes after it.
+    pub(super) fn take(text: &[u8]) -> Result<(Self, &[u8]), InvalidSid> {
+        let text = text.strip_prefix(b"S-1-").ok_or(InvalidSid(Flaw::Form))?;
+        let (authority, mut rest) = take_authority(text).ok_or(InvalidSid(Flaw::Authority))?;
+        let mut sid = Self::without_sub_authorities(authority);
+        while let [b'-', number @ ..] = rest {
+            let (number, after) = take_decimal(number).ok_or(InvalidSid(Flaw::Form))?;
+            sid.push(number)?;
+            rest = after;
+        }
+        Ok((sid.finish()?, rest))
+    }
+
+    /// The same up to the last number, which is this one.
+    pub(super) fn with_relative(mut self, relative: u32) -> Self {
+        let last = usize::from(self.count).checked_sub(1);
+        if let Some(last) = last.and_then(|at| self.sub_authorities.get_mut(at)) {
+            *last = relative;
+        }
+        self
+    }
+
     /// Whether the text up to the last number is the same.
     pub(super) fn shares_domain(&self, other: &Self) -> bool {
         let domain = |sid: &Self| sid.count.checked_sub(1).map(usize::from);
@@ -204,19 +226,9 @@ impl FromStr for Sid {
     type Err = InvalidSid;
 
     fn from_str(text: &str) -> Result<Self, InvalidSid> {
-        let text = text.strip_prefix("S-1-").ok_or(InvalidSid(Flaw::Form))?;
-        let (authority, mut rest) =
-            take_authority(text.as_bytes()).ok_or(InvalidSid(Flaw::Authority))?;
-        let mut sid = Self::without_sub_authorities(authority);
-        while let [b'-', number @ ..] = rest {
-            let (number, after) = take_decimal(number).ok_or(InvalidSid(Flaw::Form))?;
-            sid.push(number)?;
-            rest = after;
-        }
-        if rest.is_empty() {
-            sid.finish()
-        } else {
-            Err(InvalidSid(Flaw::Form))
+        match Self::take(text.as_bytes())? {
+            (sid, []) => Ok(sid),
+            _ => Err(InvalidSid(Flaw::Form)),
         }
     }
 }
@@ -288,21 +300,23 @@ pub(super) fn write_decimal(mut number: u32, out: &mut impl Write) -> fmt::Resul
 }
 
 /// Such a number, as far as its digits go, and what comes after it.
-fn take_decimal(text: &[u8]) -> Option<(u32, &[u8])> {
+pub(super) fn take_decimal(text: &[u8]) -> Option<(u32, &[u8])> {
     let mut number = 0_u64;
-    let mut rest = text;
-    while let [digit @ b'0'..=b'9', after @ ..] = rest {
-        number = number * 10 + u64::from(digit - b'0');
-        if number > u32::MAX.into() {
-            return None;
+    let mut digits = 0;
+    for digit in text.iter().map(|byte| byte.wrapping_sub(b'0')) {
+        if digit > 9 {
+            break;
         }
-        rest = after;
+        // Ten digits do not overflow it, and more are no number here.
+        number = number.wrapping_mul(10).wrapping_add(digit.into());
+        digits += 1;
     }
-    match text {
-        [b'0', b'0'..=b'9', ..] => None,
-        [b'0'..=b'9', ..] => Some((u32::try_from(number).ok()?, rest)),
-        _ => None,
-    }
+    let one_form = match text {
+        [b'0', ..] => digits == 1,
+        _ => (1..=10).contains(&digits),
+    };
+    let number = u32::try_from(number).ok().filter(|_| one_form)?;
+    Some((number, text.get(digits..)?))
 }
 
 fn take_authority(text: &[u8]) -> Option<([u8; 6], &[u8])> {

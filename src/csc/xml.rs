@@ -32,6 +32,7 @@
 //! holds no reference, an element has no attribute it does not need, and the numbers have one form. A document type, and
 //! with it every entity it could declare, ends the reading before it is looked into.
 
+mod plain;
 mod reader;
 mod writer;
 

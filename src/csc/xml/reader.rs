@@ -2,12 +2,14 @@
 
 use super::super::sid::parse_decimal;
 use super::super::{ClientSecurityContext, ContextBuilder, Group, GroupAttributes, Sid};
+use super::plain::{List, PlainGroup, PlainGroups};
 use super::{MAX_BYTES, MAX_SIDS};
 use quick_xml::escape::{resolve_xml_entity, unescape_with};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 use std::borrow::Cow;
 use std::fmt;
+use std::io::BufRead;
 
 /// Reads the body of a login.
 ///
@@ -18,6 +20,15 @@ use std::fmt;
 /// If the body is longer than [`MAX_BYTES`], holds more than [`MAX_SIDS`] SIDs, or is anything but the
 /// [grammar](self#what-the-reader-takes). The error never shows what was in the body.
 pub fn read(body: &[u8]) -> Result<ClientSecurityContext, ReadError> {
+    let mut plain = PlainGroups::default();
+    read_with(body, |text| plain.group(text))
+}
+
+/// Reads groups by `plain`, which may say None to any, and all else by quick-xml.
+pub(super) fn read_with<'b>(
+    body: &'b [u8],
+    mut plain: impl FnMut(&'b [u8]) -> Option<PlainGroup<'b>>,
+) -> Result<ClientSecurityContext, ReadError> {
     //= src/docs/protocol.md#login-limit
     if body.len() > MAX_BYTES {
         return Err(ReadError {
@@ -43,8 +54,16 @@ pub fn read(body: &[u8]) -> Result<ClientSecurityContext, ReadError> {
     let logon_name = tokens.unescape(logon_name)?;
 
     let mut user = None;
-    let (mut groups, mut restricted) = (Vec::new(), Vec::new());
+    let mut lists = Lists::for_a_body_of(body.len());
     for sids in 0.. {
+        if sids < MAX_SIDS {
+            // Between elements, so that quick-xml has nothing in mind but the name of the root.
+            if let Some(PlainGroup { list, group, rest }) = plain(tokens.rest()) {
+                tokens.skip_to(rest);
+                lists.push(list, group);
+                continue;
+            }
+        }
         let tag = match tokens.next()? {
             Event::Start(tag) if tag.name().as_ref() == "s" => tag,
             Event::End(_) => break,
@@ -67,18 +86,15 @@ pub fn read(body: &[u8]) -> Result<ClientSecurityContext, ReadError> {
             sid,
             attributes: GroupAttributes::new(bits),
         };
-        let groups = match list {
-            Some("1") => &mut groups,
-            Some("2") => &mut restricted,
+        let list = match list {
+            Some("1") => List::Groups,
+            Some("2") => List::Restricted,
             Some(_) => return Err(tokens.malformed("attribute t that is neither 1 nor 2")),
             None if bits != 0 => return Err(tokens.malformed("user with attributes")),
             None if user.replace(sid).is_some() => return Err(tokens.malformed("second user")),
             None => continue,
         };
-        if groups.capacity() == 0 {
-            groups.reserve_exact((body.len() / TYPICAL_SID).min(MAX_SIDS));
-        }
-        groups.push(group);
+        lists.push(list, group);
     }
     if !tokens.at_end() {
         return Err(tokens.malformed("something after the end of r"));
@@ -89,8 +105,8 @@ pub fn read(body: &[u8]) -> Result<ClientSecurityContext, ReadError> {
         user,
         authentication_type: authentication_type.into_owned(),
         logon_name: logon_name.into_owned(),
-        groups,
-        restricted,
+        groups: lists.groups,
+        restricted: lists.restricted,
     };
     builder
         .build()
@@ -141,6 +157,33 @@ pub enum ReadErrorKind {
     Malformed,
 }
 
+struct Lists {
+    groups: Vec<Group>,
+    restricted: Vec<Group>,
+    room: usize,
+}
+
+impl Lists {
+    fn for_a_body_of(bytes: usize) -> Self {
+        Self {
+            groups: Vec::new(),
+            restricted: Vec::new(),
+            room: (bytes / TYPICAL_SID).min(MAX_SIDS),
+        }
+    }
+
+    fn push(&mut self, list: List, group: Group) {
+        let groups = match list {
+            List::Groups => &mut self.groups,
+            List::Restricted => &mut self.restricted,
+        };
+        if groups.capacity() == 0 {
+            groups.reserve_exact(self.room);
+        }
+        groups.push(group);
+    }
+}
+
 /// A body as a row of tokens. quick-xml finds where each begins and ends, and compares the names of start and end tags.
 struct Tokens<'b> {
     reader: Reader<&'b [u8]>,
@@ -181,6 +224,15 @@ impl<'b> Tokens<'b> {
             Event::End(_) => Ok(sid),
             _ => Err(self.malformed("something else in an element s than one SID")),
         }
+    }
+
+    fn rest(&self) -> &'b [u8] {
+        self.reader.get_ref()
+    }
+
+    fn skip_to(&mut self, rest: &[u8]) {
+        let skipped = self.rest().len().saturating_sub(rest.len());
+        self.reader.stream().consume(skipped);
     }
 
     /// The value of an attribute. Line ends and tabs stay what they are, for the context to refuse.

@@ -43,6 +43,14 @@ fn rooted(start: &str) -> String {
     format!("{start}{USER}</r>")
 }
 
+/// Reads a body as everyone does, and by quick-xml alone: either sees the same, flaws and where they are included.
+fn read(body: &[u8]) -> Result<ClientSecurityContext, ReadError> {
+    let context = super::read(body);
+    let by_quick_xml_alone = reader::read_with(body, |_| None);
+    assert_eq!(context, by_quick_xml_alone, "{}", body.escape_ascii());
+    context
+}
+
 fn kind(body: impl AsRef<[u8]>) -> Option<ReadErrorKind> {
     read(body.as_ref()).err().map(|error| error.kind())
 }

@@ -62,10 +62,10 @@ fn sids_of_many_domains_are_written_in_full() {
                 .map(|text| format!(r#"<s t="2">{text}</s>"#)),
         )
         .collect();
-    assert_eq!(
-        write(&context.build().unwrap()).unwrap(),
-        with(&format!("{USER}{elements}"))
-    );
+    let context = context.build().unwrap();
+    let body = write(&context).unwrap();
+    assert_eq!(body, with(&format!("{USER}{elements}")));
+    assert_eq!(read(&body), Ok(context));
 }
 
 #[test]
