@@ -96,7 +96,7 @@ where
         })
     }
 
-    pub(super) async fn run(&mut self, candidates: usize) -> Tried {
+    pub(super) async fn run(&mut self) -> Tried {
         let mut may_ask = true;
         loop {
             let sent = self.config.state.logins.now();
@@ -126,7 +126,7 @@ where
                 }
                 Err(failed) => return self.no_answer(failed),
             };
-            match self.hear(answer, check, gated, candidates) {
+            match self.hear(answer, check, gated) {
                 Heard::Final(tried) => return tried,
                 Heard::NeedIdentity => {
                     if let Err(outcome) = self.log_in(sent).await {
@@ -144,13 +144,7 @@ where
     }
 
     /// What is to be done about an answer.
-    fn hear(
-        &mut self,
-        answer: Response<UpstreamBody>,
-        check: AnswerCheck,
-        gated: bool,
-        candidates: usize,
-    ) -> Heard {
+    fn hear(&mut self, answer: Response<UpstreamBody>, check: AnswerCheck, gated: bool) -> Heard {
         self.turn.answered();
         if let Err(error) = check.check(&answer) {
             return Heard::Final(refuse(Refused::authentication(self.server.name(), error)));
@@ -172,12 +166,12 @@ where
                 self.halt();
                 Heard::NeverContinue
             }
-            _ => Heard::Final(self.judge(answer, candidates)),
+            _ => Heard::Final(self.judge(answer)),
         }
     }
 
     /// What a final answer means.
-    fn judge(&mut self, mut answer: Response<UpstreamBody>, candidates: usize) -> Tried {
+    fn judge(&mut self, mut answer: Response<UpstreamBody>) -> Tried {
         let (name, status) = (self.server.name(), answer.status());
         let tunnel = match self.trip.switched(self.config, &mut answer) {
             Ok(tunnel) => tunnel,
@@ -228,7 +222,7 @@ where
         answer.extensions_mut().insert(Outcome::Proxied {
             server: name.clone(),
             site: self.server.site().clone(),
-            candidates,
+            candidates: self.trip.tried.len(),
             logged_in: self.login.is_some(),
             replayed: self.replayed,
         });

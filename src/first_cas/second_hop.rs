@@ -68,7 +68,7 @@ where
                 Ok(attempt) => attempt,
                 Err(refused) => return Proxied::Refused(refused),
             };
-            let (refused, answer) = match attempt.run(candidates.len()).await {
+            let (refused, answer) = match attempt.run().await {
                 Tried::Done(proxied) => {
                     if is_unavailable(&proxied) {
                         telemetry::all_failed(self.tried.len());

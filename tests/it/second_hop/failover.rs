@@ -329,10 +329,10 @@ async fn the_last_candidates_own_502_or_503_is_the_answer() {
         };
         assert_status(&answer, last);
         assert_eq!(answer.body(), &format!("{last} to {method} /owa/x"));
-        assert!(matches!(
-            answer.extensions().get(),
-            Some(Outcome::Proxied { .. })
-        ));
+        let Some(Outcome::Proxied { candidates, .. }) = answer.extensions().get() else {
+            panic!("{last} to {method} was not proxied");
+        };
+        assert_eq!(*candidates, events.len());
         assert_eq!(logs.events(), events);
     }
 }
