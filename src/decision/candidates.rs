@@ -11,7 +11,6 @@ use super::{Here, Policy, Verdict};
 pub struct Candidates<'t> {
     servers: &'t [Arc<ClientAccessServer>],
     rules: Rules<'t>,
-    len: usize,
 }
 
 impl<'t> Candidates<'t> {
@@ -23,24 +22,16 @@ impl<'t> Candidates<'t> {
             .filter(move |server| matches!(rules.judge(server), Verdict::Candidate))
     }
 
-    /// How many there are, at least 1.
+    /// How many there are, at least 1. Counts them.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
-        self.len
+        self.iter().count()
     }
 
-    /// `None` if `len`, the number of servers that follow the rules, is 0.
-    pub(super) fn new(
-        servers: &'t [Arc<ClientAccessServer>],
-        rules: Rules<'t>,
-        len: usize,
-    ) -> Option<Self> {
-        (len > 0).then_some(Self {
-            servers,
-            rules,
-            len,
-        })
+    /// Those of `servers` that follow the rules, as at least one has been seen to do.
+    pub(super) fn new(servers: &'t [Arc<ClientAccessServer>], rules: Rules<'t>) -> Self {
+        Self { servers, rules }
     }
 }
 

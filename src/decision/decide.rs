@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::directory::{ClientAccessServer, ExternalUrl, Mailbox, Topology};
+use crate::directory::{ClientAccessServer, ExternalUrl, Mailbox, Site, Topology};
 
 use super::{
     Candidates, CrossSiteRedirect, Decision, Explanation, Here, Policy, Question, Refusal, Step,
@@ -76,17 +76,16 @@ fn judge<'t>(
         return Decision::Refuse(Refusal::NotResponding);
     };
     recorder.record(|| Step::Remote);
-    let servers = topology.servers_in(site);
-    if servers.is_empty() {
+    let Some(site) = topology.site(site) else {
         recorder.record(|| Step::NoServers);
         return Decision::Refuse(Refusal::NotResponding);
-    }
-    let redirect = redirect_target(own, policy, question, servers, recorder);
+    };
+    let redirect = redirect_target(own, policy, question, site, recorder);
     if let Some(url) = redirect {
         let silent = policy.redirect == CrossSiteRedirect::Silent;
         return Decision::Redirect { url, silent };
     }
-    to_candidates(servers, Rules::new(own, here, policy), recorder)
+    to_candidates(&site.servers, Rules::new(own, here, policy), recorder)
 }
 
 fn to_back_end<'t>(
@@ -128,11 +127,14 @@ fn redirect_target<'t>(
     own: Option<&'t ClientAccessServer>,
     policy: &Policy,
     question: &Question<'_>,
-    servers: &'t [Arc<ClientAccessServer>],
+    site: &'t Site,
     recorder: &mut impl Recorder,
 ) -> Option<&'t ExternalUrl> {
     if policy.redirect == CrossSiteRedirect::Never {
         recorder.record(|| Step::NeverRedirect);
+        return None;
+    }
+    if !site.has_external_url && !recorder.listens() {
         return None;
     }
     let is_client_host = |url: &ExternalUrl| match question.client_host {
@@ -141,7 +143,7 @@ fn redirect_target<'t>(
             .and_then(|own| own.owa().redirect_target())
             .is_some_and(|own| own.origin() == url.origin()),
     };
-    let mut servers = servers.iter();
+    let mut servers = site.servers.iter();
     //= src/docs/protocol.md#decide-redirect
     let target = servers.by_ref().find_map(|server| {
         let (url, verdict) = match &server.owa().external_url {
@@ -166,26 +168,33 @@ fn to_candidates<'t>(
     rules: Rules<'t>,
     recorder: &mut impl Recorder,
 ) -> Decision<'t> {
-    let (mut fit, mut newer, mut plain) = (0, false, false);
+    let (mut fits, mut newer, mut plain) = (false, false, false);
     for server in servers {
         let verdict = rules.judge(server);
         match verdict {
-            Verdict::Candidate => fit += 1,
+            Verdict::Candidate => fits = true,
             Verdict::Newer => newer = true,
             Verdict::PlainHttp => plain = true,
             _ => {}
         }
         recorder.record(|| Step::judged(server.name(), verdict));
+        // Whoever goes through the candidates judges the others.
+        if fits && !recorder.listens() {
+            break;
+        }
     }
-    match Candidates::new(servers, rules, fit) {
+    if fits {
         //= src/docs/protocol.md#decide-proxy
-        Some(candidates) => Decision::Proxy(candidates),
+        Decision::Proxy(Candidates::new(servers, rules))
+    } else if newer {
         //= src/docs/protocol.md#version-rule
-        None if newer => Decision::Refuse(Refusal::IncompatibleVersions),
+        Decision::Refuse(Refusal::IncompatibleVersions)
+    } else if plain {
         //= src/docs/protocol.md#tls-required
-        None if plain => Decision::Refuse(Refusal::TlsRequired),
+        Decision::Refuse(Refusal::TlsRequired)
+    } else {
         //= src/docs/protocol.md#decide-none-configured
-        None => Decision::Refuse(Refusal::NotConfigured),
+        Decision::Refuse(Refusal::NotConfigured)
     }
 }
 

@@ -243,6 +243,9 @@ impl fmt::Display for Verdict {
 /// Who listens while [`decide`](super::decide) thinks. Steps are made only if somebody does.
 pub(super) trait Recorder {
     fn record(&mut self, step: impl FnOnce() -> Step);
+
+    /// Whether anybody does: a decision that is clear may then still have steps to come.
+    fn listens(&self) -> bool;
 }
 
 /// Nobody.
@@ -251,11 +254,20 @@ pub(super) struct Unrecorded;
 impl Recorder for Unrecorded {
     #[inline(always)]
     fn record(&mut self, _: impl FnOnce() -> Step) {}
+
+    #[inline(always)]
+    fn listens(&self) -> bool {
+        false
+    }
 }
 
 impl Recorder for Explanation {
     fn record(&mut self, step: impl FnOnce() -> Step) {
         self.steps.push(step());
+    }
+
+    fn listens(&self) -> bool {
+        true
     }
 }
 

@@ -28,7 +28,7 @@ macro_rules! name {
                 &self.0.text
             }
 
-            /// Equal for equal names, in this and in every other process.
+            /// Equal for equal names, in this and in every other process, and scattered.
             #[allow(dead_code, reason = "asked of one of the two kinds")]
             pub(crate) fn known_hash(&self) -> u64 {
                 self.0.hash
@@ -126,7 +126,7 @@ impl Caseless {
         }
         Ok(Self {
             text: text.into(),
-            hash: fold(text),
+            hash: scatter(fold(text)),
         })
     }
 
@@ -191,6 +191,15 @@ pub(super) fn fold(text: &str) -> u64 {
         .map(|byte| byte.to_ascii_lowercase())
         .fold(FNV_OFFSET, |hash, byte| mix(hash, &byte));
     (hash ^ (hash >> 32)).wrapping_mul(GOLDEN_RATIO)
+}
+
+/// The finalizer of SplitMix64: every bit of the input moves half of the output.
+#[inline]
+pub(crate) fn scatter(mut bits: u64) -> u64 {
+    bits = bits.wrapping_add(GOLDEN_RATIO);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 fn mix(hash: u64, byte: &u8) -> u64 {

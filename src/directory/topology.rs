@@ -28,9 +28,18 @@ use super::{
 pub struct Topology {
     client_access_servers: Vec<Arc<ClientAccessServer>>,
     back_ends: Vec<Arc<BackEnd>>,
-    by_site: ByName<SiteName, Vec<Arc<ClientAccessServer>>>,
+    by_site: ByName<SiteName, Site>,
     by_name: ByName<ServerName, Server>,
     targets: HashSet<Origin>,
+}
+
+/// The CASs of a site.
+#[derive(Clone, Default)]
+pub(crate) struct Site {
+    /// In the order they were added, at least one.
+    pub(crate) servers: Vec<Arc<ClientAccessServer>>,
+    /// Whether a browser could be sent to any of them.
+    pub(crate) has_external_url: bool,
 }
 
 #[derive(Clone)]
@@ -49,7 +58,11 @@ impl Topology {
     /// The CASs of a site, in the order they were added; none if the site is unknown.
     #[must_use]
     pub fn servers_in(&self, site: &SiteName) -> &[Arc<ClientAccessServer>] {
-        self.by_site.get(site).map_or(&[], Vec::as_slice)
+        self.site(site).map_or(&[], |site| &site.servers)
+    }
+
+    pub(crate) fn site(&self, site: &SiteName) -> Option<&Site> {
+        self.by_site.get(site)
     }
 
     /// The CAS of that name.
@@ -128,11 +141,9 @@ impl TopologyBuilder {
         let mut topology = Topology::default();
         for server in self.client_access_servers.into_iter().map(Arc::new) {
             topology.name(server.name(), Server::ClientAccess(server.clone()))?;
-            topology
-                .by_site
-                .entry(server.site().clone())
-                .or_default()
-                .push(server.clone());
+            let site = topology.by_site.entry(server.site().clone()).or_default();
+            site.has_external_url |= server.owa().redirect_target().is_some();
+            site.servers.push(server.clone());
             let target = server.owa().proxy_target();
             topology
                 .targets
