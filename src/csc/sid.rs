@@ -215,9 +215,13 @@ impl Sid {
 impl Hash for Sid {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.authority() << 8 | u64::from(self.count));
-        for pair in self.sub_authorities().chunks(2) {
-            let word = |word, &part: &u32| word << 32 | u64::from(part);
-            state.write_u64(pair.iter().fold(0, word));
+        let mut parts = self.sub_authorities();
+        while let [high, low, rest @ ..] = parts {
+            state.write_u64(u64::from(*high) << 32 | u64::from(*low));
+            parts = rest;
+        }
+        if let [last] = parts {
+            state.write_u64(u64::from(*last));
         }
     }
 }

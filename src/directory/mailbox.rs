@@ -1,4 +1,7 @@
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use crate::csc::Sid;
 
@@ -83,13 +86,23 @@ impl Mailbox {
 /// What a mailbox is looked up by.
 ///
 /// `Debug` shows neither a whole SID nor a whole address.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MailboxKey {
     /// The user's own mailbox.
     Sid(Sid),
     /// The mailbox named in the path (`decide-explicit-logon`).
     Address(SmtpAddress),
+}
+
+/// Without a word for the kind: a SID and an address that share a hash are still not equal.
+impl Hash for MailboxKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Sid(sid) => sid.hash(state),
+            Self::Address(address) => address.hash(state),
+        }
+    }
 }
 
 impl fmt::Debug for MailboxKey {
