@@ -1,6 +1,10 @@
 //! The signature base: the bytes that signer and verifier have to agree on (RFC 9421 §2.5).
 
-use http::{HeaderMap, Method, Uri, header::HOST, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Uri,
+    header::{GetAll, HOST},
+    request::Parts,
+};
 
 use super::{
     error::{InvalidAuthority, SignatureError},
@@ -92,9 +96,9 @@ pub(super) fn write(
 ) -> Result<(), SignatureError> {
     for component in components.iter() {
         put(b"\"");
-        put(component.as_bytes());
+        put(component.name.as_bytes());
         put(b"\": ");
-        match component {
+        match component.name {
             METHOD => put(target.method.as_str().as_bytes()),
             AUTHORITY => put_lower_case(target.authority, &mut put),
             PATH => put(target.path.as_bytes()),
@@ -102,7 +106,13 @@ pub(super) fn write(
                 put(b"?");
                 put(target.query.unwrap_or_default().as_bytes());
             }
-            field => put_field(headers, field, &mut put)?,
+            field => {
+                let lines = match component.header {
+                    Some(header) => headers.get_all(header),
+                    None => headers.get_all(field),
+                };
+                put_field(&lines, &mut put)?;
+            }
         }
         put(b"\n");
     }
@@ -113,11 +123,10 @@ pub(super) fn write(
 
 /// RFC 9421 §2.1: the lines of the field, each trimmed, joined with a comma and a space.
 fn put_field(
-    headers: &HeaderMap,
-    name: &str,
+    lines: &GetAll<'_, HeaderValue>,
     put: &mut impl FnMut(&[u8]),
 ) -> Result<(), SignatureError> {
-    let mut lines = headers.get_all(name).iter();
+    let mut lines = lines.iter();
     let first = lines.next().ok_or(SignatureError::CoveredHeaderMissing)?;
     put(trim(first.as_bytes()));
     for line in lines {

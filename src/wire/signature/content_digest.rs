@@ -36,7 +36,7 @@ pub fn sha256(body: &[u8]) -> [u8; 32] {
 /// # Errors
 /// [`SignatureError::Malformed`]: more than one line or member, another algorithm, or not 32 bytes.
 pub fn read(headers: &HeaderMap) -> Result<Option<[u8; 32]>, SignatureError> {
-    let Some(line) = only(headers, CONTENT_DIGEST)? else {
+    let Some(line) = only(headers, &CONTENT_DIGEST)? else {
         return Ok(None);
     };
     let value = line.strip_prefix(PREFIX).and_then(fields::byte_sequence);
@@ -52,7 +52,7 @@ mod tests {
     fn read_lines(lines: &[&str]) -> Result<Option<[u8; 32]>, SignatureError> {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(CONTENT_DIGEST, line.parse().unwrap());
+            headers.append(&CONTENT_DIGEST, line.parse().unwrap());
         }
         read(&headers)
     }

@@ -5,6 +5,7 @@
 //! accepts is therefore its own serialisation, and goes into the signature base as it stands.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::HeaderName;
 
 use super::error::SignatureError::{self, Malformed};
 
@@ -66,29 +67,49 @@ impl<'a> Input<'a> {
 /// Names of what a signature covers, in order, none twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Components<'a> {
-    names: [&'a str; MAX_COMPONENTS],
+    names: [Component<'a>; MAX_COMPONENTS],
     count: usize,
+}
+
+/// A name, and the header it names where that is at hand: to look it up by the text would be to read the text first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Component<'a> {
+    pub(super) name: &'a str,
+    pub(super) header: Option<&'a HeaderName>,
 }
 
 impl<'a> Components<'a> {
     /// Says whether there was room.
     #[must_use]
     pub(super) fn push(&mut self, name: &'a str) -> bool {
-        let free = self.names.get_mut(self.count);
-        let has_room = free.is_some();
-        if let Some(free) = free {
-            *free = name;
-            self.count += 1;
-        }
-        has_room
+        self.put(Component { name, header: None })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'a str> {
-        self.names.into_iter().take(self.count)
+    /// Says whether there was room.
+    #[must_use]
+    pub(super) fn push_header(&mut self, header: &'a HeaderName) -> bool {
+        self.put(Component {
+            name: header.as_str(),
+            header: Some(header),
+        })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Component<'a>> {
+        self.names.iter().copied().take(self.count)
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.iter().any(|known| known == name)
+        self.iter().any(|known| known.name == name)
+    }
+
+    fn put(&mut self, component: Component<'a>) -> bool {
+        let free = self.names.get_mut(self.count);
+        let has_room = free.is_some();
+        if let Some(free) = free {
+            *free = component;
+            self.count += 1;
+        }
+        has_room
     }
 }
 
@@ -235,7 +256,11 @@ mod tests {
         assert_eq!(input.label, "cas");
         assert_eq!(input.params, GOOD.strip_prefix("cas=").unwrap());
         assert_eq!(
-            input.components.iter().collect::<Vec<_>>(),
+            input
+                .components
+                .iter()
+                .map(|of| of.name)
+                .collect::<Vec<_>>(),
             ["@method", "@path", "x-owa-proxysid"]
         );
         assert!(

@@ -30,19 +30,11 @@ impl SharedKey {
         nonce: [u8; 16],
     ) -> Result<Signed, SignatureError> {
         let mut components = Components::default();
-        let identity = headers
-            .keys()
-            .filter(|name| is_identity_name(name))
-            .map(HeaderName::as_str);
-        let fields = identity.chain(
-            headers
-                .contains_key(CONTENT_DIGEST)
-                .then_some(CONTENT_DIGEST),
-        );
-        if !MANDATORY
-            .into_iter()
-            .chain(fields)
-            .all(|name| components.push(name))
+        let identity = headers.keys().filter(|name| is_identity_name(name));
+        let digest = headers.contains_key(&CONTENT_DIGEST);
+        let mut fields = identity.chain(digest.then_some(&CONTENT_DIGEST));
+        if !(MANDATORY.into_iter().all(|name| components.push(name))
+            && fields.all(|name| components.push_header(name)))
         {
             return Err(SignatureError::TooManyComponents);
         }
@@ -87,7 +79,7 @@ fn write_input(components: &Components<'_>, now: u64, nonce: [u8; 16], key_id: &
     for component in components.iter() {
         field.put_u8(separator);
         field.put_u8(b'"');
-        field.put_slice(component.as_bytes());
+        field.put_slice(component.name.as_bytes());
         field.put_u8(b'"');
         separator = b' ';
     }
@@ -149,6 +141,6 @@ pub const VALIDITY_SECONDS: u64 = 60;
 
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 pub(super) const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
-pub(super) const CONTENT_DIGEST: &str = "content-digest";
+pub(super) static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 const LABEL_AND_EQUALS: &[u8] = b"cas=";

@@ -103,7 +103,7 @@ impl<'r> Presented<'r> {
     /// # Errors
     /// [`SignatureError::Malformed`]: the covered `Content-Digest` is not one `sha-256` value.
     pub fn body_digest(&self) -> Result<Option<[u8; 32]>, SignatureError> {
-        if self.input.components.contains(CONTENT_DIGEST) {
+        if self.input.components.contains(CONTENT_DIGEST.as_str()) {
             content_digest::read(self.headers)
         } else {
             Ok(None)
