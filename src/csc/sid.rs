@@ -158,7 +158,7 @@ impl Sid {
     /// Writes the text without the cost of a formatter: a login body holds up to 3,000 of them.
     pub(super) fn write_text(&self, out: &mut impl Write) -> fmt::Result {
         self.write_domain(out)?;
-        self.write_relative(out)
+        write_decimal(self.relative(), out)
     }
 
     /// The text up to the last number.
@@ -178,9 +178,8 @@ impl Sid {
     }
 
     /// The last number.
-    pub(super) fn write_relative(&self, out: &mut impl Write) -> fmt::Result {
-        let last = self.sub_authorities().last().copied();
-        write_decimal(last.unwrap_or_default(), out)
+    pub(super) fn relative(&self) -> u32 {
+        self.sub_authorities().last().copied().unwrap_or_default()
     }
 
     fn without_sub_authorities(authority: [u8; 6]) -> Self {
@@ -288,19 +287,36 @@ pub(super) fn parse_decimal(text: &str) -> Option<u32> {
     }
 }
 
-pub(super) fn write_decimal(mut number: u32, out: &mut impl Write) -> fmt::Result {
-    let mut digits = [b'0'; 10];
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
-        used += 1;
-        if number == 0 {
-            break;
+pub(super) fn write_decimal(number: u32, out: &mut impl Write) -> fmt::Result {
+    let digits = Decimal::of(number);
+    out.write_str(std::str::from_utf8(digits.as_bytes()).map_err(|_| fmt::Error)?)
+}
+
+/// Such a number, as ASCII.
+pub(super) struct Decimal {
+    digits: [u8; 10],
+    used: usize,
+}
+
+impl Decimal {
+    pub(super) fn of(mut number: u32) -> Self {
+        let mut digits = [b'0'; 10];
+        let mut used = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
+            used += 1;
+            if number == 0 {
+                break;
+            }
         }
+        Self { digits, used }
     }
-    let digits = digits.get(digits.len() - used..).unwrap_or_default();
-    out.write_str(std::str::from_utf8(digits).map_err(|_| fmt::Error)?)
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        let unused = self.digits.len() - self.used;
+        self.digits.get(unused..).unwrap_or_default()
+    }
 }
 
 /// Such a number, as far as its digits go, and what comes after it.

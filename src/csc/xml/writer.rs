@@ -1,6 +1,6 @@
 //! A context as the body of a login.
 
-use super::super::sid::write_decimal;
+use super::super::sid::Decimal;
 use super::super::{ClientSecurityContext, Sid};
 use super::{MAX_BYTES, MAX_SIDS};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub fn write(context: &ClientSecurityContext) -> Result<Bytes, TooManySids> {
         return Err(too_many);
     }
     let names = context.authentication_type().len() + context.logon_name().len();
-    let mut body = String::with_capacity(FRAME + names + context.sid_count() * LONGEST_DOMAIN_SID);
+    let mut body = Vec::with_capacity(FRAME + names + context.sid_count() * LONGEST_DOMAIN_SID);
     // A `String` takes whatever is written to it; the `Result` is the formatter's, and always `Ok`.
     let _ = write_body(context, &mut body);
     if body.len() > MAX_BYTES {
@@ -60,50 +60,63 @@ impl fmt::Display for TooManySids {
 impl std::error::Error for TooManySids {}
 
 //= src/docs/protocol.md#login-grammar
-fn write_body(context: &ClientSecurityContext, body: &mut String) -> fmt::Result {
-    body.push_str("<r at=\"");
+fn write_body(context: &ClientSecurityContext, body: &mut Vec<u8>) -> fmt::Result {
+    body.extend_from_slice(b"<r at=\"");
     escape(context.authentication_type(), body);
-    body.push_str("\" ln=\"");
+    body.extend_from_slice(b"\" ln=\"");
     escape(context.logon_name(), body);
-    body.push_str("\"><s>");
-    context.user().write_text(body)?;
-    body.push_str("</s>");
-    // A user's groups are mostly of one domain, so its text is kept from one SID to the next.
-    let (mut domain, mut domain_of) = (String::new(), None);
+    body.extend_from_slice(b"\"><s>");
+    let mut sids = Sids::default();
+    sids.write(context.user(), body)?;
+    body.extend_from_slice(b"</s>");
     for (groups, list) in [
-        (context.groups(), "t=\"1\">"),
-        (context.restricted(), "t=\"2\">"),
+        (context.groups(), b"t=\"1\">"),
+        (context.restricted(), b"t=\"2\">"),
     ] {
         for group in groups {
-            body.push_str("<s ");
+            body.extend_from_slice(b"<s ");
             if group.attributes.bits() != 0 {
-                body.push_str("a=\"");
-                write_decimal(group.attributes.bits(), body)?;
-                body.push_str("\" ");
+                body.extend_from_slice(b"a=\"");
+                body.extend_from_slice(Decimal::of(group.attributes.bits()).as_bytes());
+                body.extend_from_slice(b"\" ");
             }
-            body.push_str(list);
-            if !domain_of.is_some_and(|sid: Sid| sid.shares_domain(&group.sid)) {
-                domain.clear();
-                group.sid.write_domain(&mut domain)?;
-                domain_of = Some(group.sid);
-            }
-            body.push_str(&domain);
-            group.sid.write_relative(body)?;
-            body.push_str("</s>");
+            body.extend_from_slice(list);
+            sids.write(&group.sid, body)?;
+            body.extend_from_slice(b"</s>");
         }
     }
-    body.push_str("</r>");
+    body.extend_from_slice(b"</r>");
     Ok(())
 }
 
-fn escape(text: &str, body: &mut String) {
-    for c in text.chars() {
-        match c {
-            '&' => body.push_str("&amp;"),
-            '<' => body.push_str("&lt;"),
-            '>' => body.push_str("&gt;"),
-            '"' => body.push_str("&quot;"),
-            c => body.push(c),
+/// Writes SIDs, of which most are of the same domain as the one before: its text is kept.
+#[derive(Default)]
+struct Sids {
+    domain: String,
+    of: Option<Sid>,
+}
+
+impl Sids {
+    fn write(&mut self, sid: &Sid, body: &mut Vec<u8>) -> fmt::Result {
+        if !self.of.as_ref().is_some_and(|last| last.shares_domain(sid)) {
+            self.domain.clear();
+            sid.write_domain(&mut self.domain)?;
+            self.of = Some(*sid);
+        }
+        body.extend_from_slice(self.domain.as_bytes());
+        body.extend_from_slice(Decimal::of(sid.relative()).as_bytes());
+        Ok(())
+    }
+}
+
+fn escape(text: &str, body: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        match byte {
+            b'&' => body.extend_from_slice(b"&amp;"),
+            b'<' => body.extend_from_slice(b"&lt;"),
+            b'>' => body.extend_from_slice(b"&gt;"),
+            b'"' => body.extend_from_slice(b"&quot;"),
+            byte => body.push(byte),
         }
     }
 }
