@@ -123,7 +123,13 @@ fn the_3001st_sid_is_refused_as_soon_as_it_is_met() {
     }
     let full = with(&format!("{USER}{}", r#"<s t="1">S-1-1-0</s>"#.repeat(2999)));
     assert_eq!(kind(&full), None);
-    for rest in ["<s>", r#"<s t="2">"#, r#"<s t="9" x>"#, USER] {
+    for rest in [
+        "<s>",
+        r#"<s t="2">"#,
+        r#"<s t="2">S-1-5-12</s>"#,
+        r#"<s t="9" x>"#,
+        USER,
+    ] {
         assert_eq!(kind(full.replace("</r>", rest)), Some(TooMany), "{rest}");
     }
     assert_eq!(kind(full.replace("</r>", "<s")), Some(Malformed));
