@@ -56,8 +56,7 @@ fn judge<'t>(
     let legacy = mailbox.version().is_legacy();
     if legacy {
         recorder.record(|| Step::Legacy);
-    } else if mailbox.site() == Some(&here.site) {
-        //= src/docs/protocol.md#decide-local
+    } else if is_local(here, mailbox) {
         recorder.record(|| Step::Local);
         return Decision::ServeLocally;
     }
@@ -86,6 +85,13 @@ fn judge<'t>(
         return Decision::Redirect { url, silent };
     }
     to_candidates(&site.servers, Rules::new(own, here, policy), recorder)
+}
+
+/// Whether this server is in the mailbox's site, and may serve it. Nothing else has a say in that, so whoever asks no
+/// more than this need not look at the topology.
+pub(crate) fn is_local(here: &Here, mailbox: &Mailbox) -> bool {
+    //= src/docs/protocol.md#decide-local
+    !mailbox.version().is_legacy() && mailbox.site() == Some(&here.site)
 }
 
 fn to_back_end<'t>(

@@ -49,6 +49,7 @@ use std::{fmt, sync::Arc};
 use crate::directory::{BackEnd, ExchangeVersion, ExternalUrl, Mailbox, ServerName, SiteName};
 
 pub use candidates::Candidates;
+pub(crate) use decide::is_local;
 pub use decide::{decide, explain};
 pub use explanation::{Explanation, Step, Verdict};
 

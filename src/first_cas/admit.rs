@@ -1,18 +1,11 @@
 //! At the door, without waiting: what is not ours or is refused ends here, and so does a local request whose
 //! mailbox is known.
 
-use http::{Request, request::Parts};
-use tokio::time::Instant;
+use http::{HeaderValue, request::Parts};
 
-use super::{
-    config::Config,
-    failure::Refused,
-    report::{Answered, Report},
-    trip::Trip,
-    visit::{Asked, Visit},
-};
+use super::{config::Config, failure::Refused, visit::Asked};
 use crate::{
-    decision::{Decision, decide},
+    decision::is_local,
     directory::MailboxKey,
     lookup::Answer,
     pages::Page,
@@ -24,51 +17,47 @@ use crate::{
 };
 
 /// What becomes of a request.
-pub(super) enum Admitted<B> {
-    /// The inner service's, as it came.
-    Inner(Request<B>),
-    /// Answered already.
-    Refused(Answered),
+pub(super) enum Admitted {
+    /// The inner service's.
+    Inner,
+    /// An error page's.
+    Refused(Refused),
     /// Somebody has to be asked, or it goes elsewhere.
-    InScope(Box<Visit<B>>),
+    InScope {
+        asked: Asked,
+        /// The lookup's answer, where it was at hand.
+        known: Option<Answer>,
+        /// Whom the client asked for.
+        host: HeaderValue,
+    },
 }
 
-pub(super) fn admit<B>(config: &Config, request: Request<B>, started: Instant) -> Admitted<B> {
-    let (mut parts, body) = request.into_parts();
+/// Judges a request, and takes from it what no client may say.
+pub(super) fn admit(config: &Config, parts: &mut Parts) -> Admitted {
     //= src/docs/protocol.md#header-client-never
     let mut survey = Survey::of(&parts.headers);
     if names::speak_of_identity(&parts.headers, &survey) {
         names::strip_identity(&mut parts.headers);
         survey = Survey::of(&parts.headers);
     }
-    let asked = match ask(config, &parts, &survey) {
+    let asked = match ask(config, parts, &survey) {
         Ok(Some(asked)) => asked,
-        Ok(None) => return Admitted::Inner(to_inner(parts, body)),
-        Err(refused) => {
-            let report = Report::of(config, &parts, started);
-            return Admitted::Refused(report.refuse(refused));
-        }
+        Ok(None) => return Admitted::Inner,
+        Err(refused) => return Admitted::Refused(refused),
     };
     let known = config.lookup.peek(&asked.key);
-    if let Some(Answer::Found(mailbox)) = &known {
-        let topology = config.topology.topology();
-        let question = asked.question(config, Some(mailbox));
-        if decide(&config.here, &config.policy, &topology, &question) == Decision::ServeLocally {
-            return Admitted::Inner(to_inner(parts, body));
-        }
+    if matches!(&known, Some(Answer::Found(mailbox)) if is_local(&config.here, mailbox)) {
+        return Admitted::Inner;
     }
-    Admitted::InScope(Box::new(Visit {
-        report: Report::of(config, &parts, started),
-        trip: Trip::new(parts, body),
-        asked,
-        known,
-    }))
+    match survey.host_value(parts.version, original_uri(parts)) {
+        Some(host) => Admitted::InScope { asked, known, host },
+        None => Admitted::Refused(bad_request(hop_by_hop::BadRequest::Host)),
+    }
 }
 
 /// Marks a request for the inner service, in case a `SecondCasLayer` was put there.
-pub(super) fn to_inner<B>(mut parts: Parts, body: B) -> Request<B> {
+pub(super) fn mark_passed(parts: &mut Parts) {
     parts.extensions.insert(mark::PassedFirstCas);
-    Request::from_parts(parts, body)
 }
 
 /// What a request asks for: `None` if that is none of our business.
@@ -94,7 +83,10 @@ fn ask<'p>(
     match path.kind() {
         //= src/docs/protocol.md#scope
         Kind::OutOfScope => {
-            return hop_by_hop::check_passing(parts, survey).map_or_else(refuse, |()| Ok(None));
+            return match hop_by_hop::check_passing(parts, survey) {
+                Ok(()) => Ok(None),
+                Err(error) => Err(bad_request(error)),
+            };
         }
         //= src/docs/protocol.md#login-caller
         Kind::ProxyLogon | Kind::Ping => {
@@ -104,10 +96,8 @@ fn ask<'p>(
         Kind::StaticLocal | Kind::Mailbox => {}
     }
     let (method, version, headers) = (&parts.method, parts.version, &parts.headers);
-    let host = match hop_by_hop::check_surveyed(method, uri, version, headers, survey) {
-        Ok(host) => host,
-        Err(error) => return refuse(error),
-    };
+    let host = hop_by_hop::check_surveyed(method, uri, version, headers, survey);
+    let host = host.map_err(bad_request)?;
     //= src/docs/protocol.md#static-local
     if path.kind() == Kind::StaticLocal {
         return Ok(None);
@@ -133,14 +123,16 @@ fn ask<'p>(
         owa_path: path.is_owa(),
         explicit_segment: path.explicit_segment().map(Box::from),
         from_cas,
-        name_used: config.names.used(Some(host)),
+        has_via: survey.via,
+        has_upgrade: survey.upgrade,
+        name_used: config.names.used(host),
     }))
 }
 
-fn refuse(error: hop_by_hop::BadRequest) -> Result<Option<Asked>, Refused> {
+fn bad_request(error: hop_by_hop::BadRequest) -> Refused {
     let page = match error {
         hop_by_hop::BadRequest::Method => Page::UnsupportedMethod,
         _ => Page::BadRequest,
     };
-    Err(Refused::at_the_door(page, error))
+    Refused::at_the_door(page, error)
 }

@@ -13,7 +13,7 @@ use super::{
     failure::Refused,
     login::Login,
     logins::{Cookies, Generation, LoginOutcome},
-    second_hop::Proxied,
+    second_hop::{Given, Proxied},
     trip::Trip,
     visit::Asked,
 };
@@ -31,7 +31,7 @@ use crate::{
 pub(super) enum Tried {
     Done(Proxied),
     /// The next candidate may have the request; an answer of this one is kept in case there is none.
-    Next(Refused, Option<Box<Response<UpstreamBody>>>),
+    Next(Refused, Option<Box<Given>>),
 }
 
 /// What an answer asks for.
@@ -219,25 +219,25 @@ where
             (Ok(answer), None) => answer,
             (Err(refused), _) => return refuse(refused),
         };
-        answer.extensions_mut().insert(Outcome::Proxied {
+        if let Some(tunnel) = tunnel {
+            answer = tunnel.begin(self.config, answer);
+        } else if !goes_on {
+            let body = self.body.take();
+            answer = self.trip.finish_upload(self.config, answer, body);
+        }
+        let outcome = Outcome::Proxied {
             server: name.clone(),
             site: self.server.site().clone(),
-            candidates: self.trip.tried.len(),
+            // This one is noted when its turn is over.
+            candidates: self.trip.tried.len() + 1,
             logged_in: self.login.is_some(),
             replayed: self.replayed,
-        });
-        if let Some(tunnel) = tunnel {
-            let answer = tunnel.begin(self.config, answer);
-            return Tried::Done(Proxied::Answer(Box::new(answer)));
+        };
+        let given = Box::new(Given { answer, outcome });
+        match goes_on {
+            true => Tried::Next(Refused::unavailable(name, status), Some(given)),
+            false => Tried::Done(Proxied::Answer(given)),
         }
-        if goes_on {
-            let refused = Refused::unavailable(name, status);
-            return Tried::Next(refused, Some(Box::new(answer)));
-        }
-        let answer = self
-            .trip
-            .finish_upload(self.config, answer, self.body.take());
-        Tried::Done(Proxied::Answer(Box::new(answer)))
     }
 
     /// What a failure to get an answer means for this candidate and the next.

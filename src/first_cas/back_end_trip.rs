@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use http::{Response, StatusCode, header::AUTHORIZATION};
+use http::{StatusCode, header::AUTHORIZATION};
 use http_body::Body;
 
 use super::{
@@ -10,12 +10,13 @@ use super::{
     config::Config,
     exchange::{Failed, race, waits},
     failure::Refused,
+    second_hop::Given,
     trip::Trip,
     visit::Asked,
 };
 use crate::{
     directory::BackEnd,
-    outbound::{BoxError, OutboundBody, Replay, UpstreamBody, no_answer, watch},
+    outbound::{BoxError, OutboundBody, Replay, no_answer, watch},
     telemetry::{Outcome, Phase},
     wire::{names, owa_path},
 };
@@ -32,10 +33,10 @@ where
         config: &Config,
         asked: &Asked,
         back_end: &BackEnd,
-    ) -> Result<Response<UpstreamBody>, Refused> {
+    ) -> Result<Given, Refused> {
         let name = back_end.name();
         let refuse = |refused: Refused| Err(refused.of_back_end());
-        if config.via.is_in(&self.parts().headers) {
+        if asked.has_via && config.via.is_in(&self.parts().headers) {
             return refuse(Refused::looped("the request has been here before"));
         }
         let authorization =
@@ -64,7 +65,7 @@ where
         if let Some(body) = &body {
             body.forget();
         }
-        let mut request = match self.request(config, asked, origin, target, outbound) {
+        let mut request = match self.request_to_back_end(config, asked, origin, target, outbound) {
             Ok(request) => request,
             Err(refused) => return refuse(refused),
         };
@@ -101,14 +102,16 @@ where
                 refuse(Refused::unexpected(name, Phase::Answer, status))
             }
             _ => {
-                let mut answer =
+                let answer =
                     answer::prepare(config, asked, name, origin, answer, self.method(), &[])
                         .map_err(Refused::of_back_end)?
                         .map(|body| body.holding(place));
-                answer.extensions_mut().insert(Outcome::BackEnd {
-                    server: name.clone(),
-                });
-                Ok(self.finish_upload(config, answer, body))
+                Ok(Given {
+                    answer: self.finish_upload(config, answer, body),
+                    outcome: Outcome::BackEnd {
+                        server: name.clone(),
+                    },
+                })
             }
         }
     }

@@ -71,7 +71,6 @@ where
         let mut request = self
             .trip
             .request(self.config, self.asked, origin, target, outbound)?;
-        self.trip.identify(self.config, self.asked, &mut request);
         answer::give_cookies(request.headers_mut(), self.login.as_ref());
         self.trip.upgrade.put_on(request.headers_mut());
         if let Some(gate) = gate.filter(|_| gated) {

@@ -7,7 +7,7 @@ use http::Request;
 use http_body::Body;
 
 use super::{
-    admit::to_inner, config::Config, failure::Refused, report::Answered, second_hop::Proxied,
+    admit::mark_passed, config::Config, failure::Refused, report::Answered, second_hop::Proxied,
     visit::Visit,
 };
 use crate::{
@@ -46,12 +46,16 @@ where
         let topology = config.topology.topology();
         let question = visit.asked.question(&config, mailbox.as_deref());
         match decide(&config.here, &config.policy, &topology, &question) {
-            Decision::ServeLocally => match visit.trip.into_request() {
-                Some((parts, body)) => return Verdict::Serve(to_inner(parts, body)),
+            Decision::ServeLocally => match visit.trip.take_body() {
+                Some(body) => {
+                    let mut parts = visit.trip.into_parts();
+                    mark_passed(&mut parts);
+                    return Verdict::Serve(Request::from_parts(parts, body));
+                }
                 None => break Refused::cannot_be_given_again(&config.here.name),
             },
             Decision::Redirect { url, silent } => {
-                return Verdict::Answer(visit.report.redirect(url, silent));
+                return Verdict::Answer(visit.report.redirect(url, silent, visit.trip.audience()));
             }
             //= src/docs/protocol.md#decide-one-hop
             Decision::Refuse(Refusal::WrongSite) if !sends_away => {
@@ -64,16 +68,18 @@ where
             }
             Decision::ProxyToBackEnd(back_end) => {
                 match Box::pin(visit.trip.pass_to(&config, &visit.asked, back_end)).await {
-                    Ok(answer) => {
-                        return Verdict::Answer(visit.report.proxied(answer));
+                    Ok(given) => {
+                        let spare = visit.trip.take_extensions();
+                        return Verdict::Answer(visit.report.proxied(given, spare));
                     }
                     Err(refused) => break refused,
                 }
             }
             Decision::Proxy(candidates) => {
                 match visit.trip.proxy(&config, &visit.asked, &candidates).await {
-                    Proxied::Answer(answer) => {
-                        return Verdict::Answer(visit.report.proxied(*answer));
+                    Proxied::Answer(given) => {
+                        let spare = visit.trip.take_extensions();
+                        return Verdict::Answer(visit.report.proxied(*given, spare));
                     }
                     Proxied::NeedLanguage(outcome) => {
                         return Verdict::Answer(
@@ -97,7 +103,7 @@ where
             }
         }
     };
-    Verdict::Answer(visit.report.refuse(refused))
+    Verdict::Answer(visit.report.refuse(refused, visit.trip.audience()))
 }
 
 /// Asks the lookup, whatever it may do: take too long, or panic.

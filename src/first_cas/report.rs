@@ -1,10 +1,10 @@
 //! Every answer of ours leaves through here: logged once, counted once, its outcome left for outer layers.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{Extensions, HeaderValue, Response, StatusCode, header};
 use tokio::time::Instant;
 
-use super::{body::ResponseBody, config::Config, failure::Refused};
+use super::{body::ResponseBody, failure::Refused, second_hop::Given};
 use crate::{
     directory::ExternalUrl,
     outbound::UpstreamBody,
@@ -13,10 +13,9 @@ use crate::{
     wire::owa_path,
 };
 
-/// Who is to be answered, and when the question came.
+/// When the question came, and what has to become of the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Report {
-    audience: Audience,
     started: Instant,
     /// Whether the client offers an upgrade: what it has sent behind its request, it meant for the other side of that,
     /// and nobody shall read it as a request.
@@ -34,18 +33,13 @@ pub(super) enum AnswerBody {
 }
 
 impl Report {
-    pub(super) fn of(config: &Config, parts: &Parts, started: Instant) -> Self {
-        Self {
-            audience: Audience::of(&parts.method, &parts.headers),
-            started,
-            closing: config.upgrades.offered(parts).is_some(),
-        }
+    pub(super) fn new(started: Instant, closing: bool) -> Self {
+        Self { started, closing }
     }
 
-    pub(super) fn refuse(self, refused: Refused) -> Answered {
+    pub(super) fn refuse(self, refused: Refused, audience: Audience) -> Answered {
         let reference = Reference::next();
-        let audience = self
-            .audience
+        let audience = audience
             .with_reference(reference.get())
             .with_event(refused.event());
         let (page, failure) = refused.into_parts();
@@ -58,12 +52,12 @@ impl Report {
     }
 
     //= src/docs/protocol.md#decide-redirect
-    pub(super) fn redirect(self, url: &ExternalUrl, silent: bool) -> Answered {
+    pub(super) fn redirect(self, url: &ExternalUrl, silent: bool, audience: Audience) -> Answered {
         let page = Page::Redirect {
             url: url.clone(),
             silent,
         };
-        let answer = pages::render(&page, &self.audience);
+        let answer = pages::render(&page, &audience);
         let outcome = Outcome::Redirected {
             url: url.clone(),
             silent,
@@ -71,12 +65,17 @@ impl Report {
         self.leave(answer.map(AnswerBody::Page), outcome, Reference::next())
     }
 
-    /// Passes an answer on that has its outcome among its extensions.
-    pub(super) fn proxied(self, answer: Response<UpstreamBody>) -> Answered {
-        if let Some(outcome) = answer.extensions().get() {
-            self.tell(outcome, answer.status(), Reference::next());
+    /// `spare` is of the request, which is done with it: to make another would cost more than to clear it.
+    pub(super) fn proxied(self, given: Given, mut spare: Extensions) -> Answered {
+        let Given {
+            mut answer,
+            outcome,
+        } = given;
+        if answer.extensions().is_empty() {
+            spare.clear();
+            *answer.extensions_mut() = spare;
         }
-        self.close(answer.map(AnswerBody::Upstream))
+        self.leave(answer.map(AnswerBody::Upstream), outcome, Reference::next())
     }
 
     /// Sends the browser to the language page, which every CAS has for itself.
@@ -94,17 +93,9 @@ impl Report {
     }
 
     fn leave(self, mut answer: Answered, outcome: Outcome, reference: Reference) -> Answered {
-        self.tell(&outcome, answer.status(), reference);
+        telemetry::answered(&outcome, answer.status(), reference, self.started.elapsed());
         answer.extensions_mut().insert(outcome);
-        self.close(answer)
-    }
-
-    fn tell(self, outcome: &Outcome, status: StatusCode, reference: Reference) {
-        telemetry::answered(outcome, status, reference, self.started.elapsed());
-    }
-
-    //= src/docs/protocol.md#upgrade-checked
-    fn close(self, mut answer: Answered) -> Answered {
+        //= src/docs/protocol.md#upgrade-checked
         if self.closing && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);

@@ -22,13 +22,28 @@ use crate::{
 
 /// What came of proxying.
 pub(super) enum Proxied {
-    /// With its outcome among the extensions.
-    Answer(Box<Response<UpstreamBody>>),
+    Answer(Box<Given>),
     /// 442: the browser is to choose a language.
     NeedLanguage(Box<Outcome>),
     /// 421: the mailbox is not there.
     WrongSite,
     Refused(Refused),
+}
+
+/// An answer of another server, and what the log says of it.
+pub(super) struct Given {
+    pub(super) answer: Response<UpstreamBody>,
+    pub(super) outcome: Outcome,
+}
+
+impl Given {
+    /// Whether it is a candidate's own 502 or 503.
+    fn is_unavailable(&self) -> bool {
+        matches!(
+            self.answer.status(),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
+        )
+    }
 }
 
 impl<B> Trip<B>
@@ -48,14 +63,14 @@ where
             return Proxied::Refused(Refused::foreign_sid());
         }
         //= src/docs/protocol.md#header-via
-        if config.via.is_in(&self.parts().headers) {
+        if asked.has_via && config.via.is_in(&self.parts().headers) {
             return Proxied::Refused(Refused::looped("the request has been here before"));
         }
         if let Err(refused) = self.offer_upgrade(config, asked.user.user()) {
             return Proxied::Refused(refused);
         }
         let user = asked.user.user();
-        let already_tried = !self.tried.is_empty();
+        let is_first = self.tried.is_empty();
         let mut last = None;
         while let Some((server, turn)) = choose(
             || candidates.iter(),
@@ -63,19 +78,24 @@ where
             &self.tried,
             &config.state.health,
         ) {
-            self.tried.push(server.name().clone());
             let mut attempt = match Attempt::new(config, asked, server, turn, self) {
                 Ok(attempt) => attempt,
                 Err(refused) => return Proxied::Refused(refused),
             };
-            let (refused, answer) = match attempt.run().await {
-                Tried::Done(proxied) => {
-                    if is_unavailable(&proxied) {
+            let tried = attempt.run().await;
+            // After most answers nobody asks any more who was tried.
+            if !matches!(&tried, Tried::Done(Proxied::Answer(given)) if !given.is_unavailable()) {
+                self.tried.push(server.name().clone());
+            }
+            let (refused, given) = match tried {
+                Tried::Done(Proxied::Answer(given)) => {
+                    if given.is_unavailable() {
                         telemetry::all_failed(self.tried.len());
                     }
-                    return proxied;
+                    return Proxied::Answer(given);
                 }
-                Tried::Next(refused, answer) => (refused, answer),
+                Tried::Done(proxied) => return proxied,
+                Tried::Next(refused, given) => (refused, given),
             };
             let is_left = |server: &Arc<ClientAccessServer>| !self.tried.contains(server.name());
             let others = candidates.iter().any(is_left);
@@ -84,30 +104,31 @@ where
                 telemetry::failed_over(server.name(), server.site(), refused.failure());
             }
             let body = self.share_body(config);
-            let answer = match answer {
-                Some(answer) if !others => {
-                    Some(Box::new(self.finish_upload(config, *answer, body)))
+            let given = match given {
+                Some(mut given) if !others => {
+                    given.answer = self.finish_upload(config, given.answer, body);
+                    Some(given)
                 }
                 // The next attempt takes the body over, which ends the connection that this answer comes by.
-                Some(answer) if body.is_some() => Box::pin(read_whole(*answer)).await.map(Box::new),
-                answer => answer,
+                Some(given) if body.is_some() => Box::pin(read_whole(given)).await,
+                given => given,
             };
             // An answer is better than none, and a later one better than an earlier.
-            last = match (answer, last) {
-                (Some(answer), _) => Some(Proxied::Answer(answer)),
-                (None, Some(last @ Proxied::Answer(_))) => Some(last),
-                (None, _) => Some(Proxied::Refused(refused)),
-            };
+            last = Some(match (given, last) {
+                (Some(given), _) => Proxied::Answer(given),
+                (None, Some(last @ Proxied::Answer(_))) => last,
+                (None, _) => Proxied::Refused(refused),
+            });
         }
         let last = last.unwrap_or_else(|| {
-            Proxied::Refused(match already_tried {
-                false => Refused::no_candidate_left(),
-                true => Refused::looped(
+            Proxied::Refused(match is_first {
+                true => Refused::no_candidate_left(),
+                false => Refused::looped(
                     "the second CAS says the mailbox is elsewhere, the directory that it is there",
                 ),
             })
         });
-        if is_unavailable(&last) {
+        if matches!(&last, Proxied::Answer(given) if given.is_unavailable()) {
             telemetry::all_failed(self.tried.len());
         }
         last
@@ -115,22 +136,13 @@ where
 }
 
 /// Reads a page to its end, if it has the size of one and is there soon.
-async fn read_whole(answer: Response<UpstreamBody>) -> Option<Response<UpstreamBody>> {
+async fn read_whole(given: Box<Given>) -> Option<Box<Given>> {
+    let Given { answer, outcome } = *given;
     let (parts, body) = answer.into_parts();
     let read = Limited::new(body, LONGEST_PAGE).collect();
     let read = tokio::time::timeout(PAGE_TIMEOUT, read).await.ok()?.ok()?;
-    Some(Response::from_parts(parts, UpstreamBody::new(read)))
-}
-
-/// Whether a candidate's own 502 or 503 is the answer.
-fn is_unavailable(proxied: &Proxied) -> bool {
-    match proxied {
-        Proxied::Answer(answer) => matches!(
-            answer.status(),
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
-        ),
-        _ => false,
-    }
+    let answer = Response::from_parts(parts, UpstreamBody::new(read));
+    Some(Box::new(Given { answer, outcome }))
 }
 
 const LONGEST_PAGE: usize = 64 * 1024;

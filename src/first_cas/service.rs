@@ -4,7 +4,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -15,13 +15,15 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
-    admit::{Admitted, admit},
+    admit::{Admitted, admit, mark_passed},
     body::ResponseBody,
     config::Config,
     pipeline::{Verdict, pipeline},
-    report::Answered,
+    report::{Answered, Report},
+    trip::Trip,
+    visit::Visit,
 };
-use crate::{outbound::BoxError, telemetry};
+use crate::{outbound::BoxError, pages::Audience, telemetry};
 
 /// A first CAS around the service `S`, which serves the mailboxes of this site.
 ///
@@ -60,21 +62,59 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let started = Instant::now();
-        let inner = self.inner.clone();
-        let state = match admit(&self.config, request, started) {
-            Admitted::Inner(request) => State::Readying {
-                inner,
-                request: Some(request),
-            },
-            Admitted::Refused(answer) => State::Answered {
-                answer: Some(answer),
-            },
-            Admitted::InScope(visit) => State::Deciding {
-                verdict: Box::pin(pipeline(Arc::clone(&self.config), visit)),
-                inner: Some(inner),
-            },
+        let (mut parts, body) = request.into_parts();
+        let state = match admit(&self.config, &mut parts) {
+            Admitted::Inner => {
+                mark_passed(&mut parts);
+                self.serve(Request::from_parts(parts, body))
+            }
+            Admitted::Refused(refused) => {
+                let offers_upgrade = self.config.upgrades.offered(&parts).is_some();
+                let report = Report::new(started, offers_upgrade);
+                let audience = Audience::of(&parts.method, &parts.headers);
+                let answer = Some(Box::new(report.refuse(refused, audience)));
+                State::Answered { answer }
+            }
+            Admitted::InScope { asked, known, host } => {
+                let offers_upgrade =
+                    asked.has_upgrade && self.config.upgrades.offered(&parts).is_some();
+                let visit = Box::new(Visit {
+                    trip: Trip::new(parts, body, host, offers_upgrade),
+                    asked,
+                    known,
+                    report: Report::new(started, offers_upgrade),
+                });
+                State::Deciding {
+                    verdict: Box::pin(pipeline(Arc::clone(&self.config), visit)),
+                    inner: Some(self.inner.clone()),
+                }
+            }
         };
         ResponseFuture { state, started }
+    }
+}
+
+impl<S: Clone> CasProxy<S> {
+    /// Hands a request to the inner service, at once if that is ready: then nothing is moved, and what hyper has read is
+    /// not held on to for longer than the inner service does.
+    fn serve<B>(&mut self, request: Request<B>) -> State<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        // The future that waits asks again, with a waker of its own.
+        let mut nobody = Context::from_waker(Waker::noop());
+        match self.inner.poll_ready(&mut nobody) {
+            Poll::Ready(Ok(())) => State::Serving {
+                answer: self.inner.call(request),
+            },
+            Poll::Ready(Err(error)) => State::Failed { error: Some(error) },
+            Poll::Pending => {
+                // A place in a queue goes along with whoever waits in it.
+                let fresh = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, fresh);
+                State::readying(inner, request)
+            }
+        }
     }
 }
 
@@ -104,18 +144,34 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, B, S::Future>,
+        state: State<S, B>,
         started: Instant,
     }
 }
 
 pin_project! {
+    /// Small, as it is moved a few times: what is rare or large is boxed.
     #[project = StateProjection]
-    enum State<S, B, F> {
+    enum State<S, B>
+    where
+        S: Service<Request<B>>,
+    {
         Deciding { verdict: Pin<Box<dyn Future<Output = Verdict<B>> + Send>>, inner: Option<S> },
-        Readying { inner: S, request: Option<Request<B>> },
-        Serving { #[pin] answer: F },
-        Answered { answer: Option<Answered> },
+        Readying { waiting: Box<(S, Option<Request<B>>)> },
+        Serving { #[pin] answer: S::Future },
+        Answered { answer: Option<Box<Answered>> },
+        Failed { error: Option<S::Error> },
+    }
+}
+
+impl<S, B> State<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn readying(inner: S, request: Request<B>) -> Self {
+        Self::Readying {
+            waiting: Box::new((inner, Some(request))),
+        }
     }
 }
 
@@ -131,10 +187,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProjection::Deciding { verdict, inner } => {
                     match (ready!(verdict.as_mut().poll(cx)), inner.take()) {
-                        (Verdict::Serve(request), Some(inner)) => State::Readying {
-                            inner,
-                            request: Some(request),
-                        },
+                        (Verdict::Serve(request), Some(inner)) => State::readying(inner, request),
                         (Verdict::Answer(answer), _) => {
                             return Poll::Ready(Ok(answer.map(ResponseBody::from)));
                         }
@@ -142,7 +195,8 @@ where
                         (Verdict::Serve(_), None) => return Poll::Pending,
                     }
                 }
-                StateProjection::Readying { inner, request } => {
+                StateProjection::Readying { waiting } => {
+                    let (inner, request) = &mut **waiting;
                     if let Err(error) = ready!(inner.poll_ready(cx)) {
                         return Poll::Ready(Err(error));
                     }
@@ -160,9 +214,14 @@ where
                 }
                 StateProjection::Answered { answer } => {
                     return match answer.take() {
-                        Some(answer) => Poll::Ready(Ok(answer.map(ResponseBody::from))),
+                        Some(answer) => Poll::Ready(Ok((*answer).map(ResponseBody::from))),
                         None => Poll::Pending,
                     };
+                }
+                StateProjection::Failed { error } => {
+                    return error
+                        .take()
+                        .map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
                 }
             };
             this.state.set(next);

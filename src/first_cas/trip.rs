@@ -11,10 +11,13 @@ use super::{config::Config, exchange::waits, failure::Refused, tunnel::Upgrade, 
 use crate::{
     directory::{MailboxKey, Origin, ServerName},
     outbound::{BoxError, OutboundBody, Replay, UpstreamBody, absolute, uploaded},
-    pages::Page,
+    pages::{Audience, Page},
     wire::{
-        hop_by_hop::{self, Client, Framing},
-        original_uri, owa_path, proxy_headers, rewrite,
+        Ours,
+        hop_by_hop::{Client, Framing},
+        onward, original_uri, owa_path,
+        proxy_headers::ProxyLines,
+        rewrite,
     },
 };
 
@@ -22,6 +25,10 @@ use crate::{
 pub(super) struct Trip<B> {
     parts: Parts,
     payload: Payload<B>,
+    /// Whom the client asked for.
+    host: HeaderValue,
+    /// Whether the client offers an upgrade that is allowed here.
+    pub(super) offers_upgrade: bool,
     pub(super) upgrade: Upgrade,
     /// Whoever had the request already: nobody gets it a second time, not even after a 421 has sent it elsewhere.
     //= src/docs/protocol.md#failover-when
@@ -47,10 +54,12 @@ impl Drop for Unaccepted {
 }
 
 impl<B> Trip<B> {
-    pub(super) fn new(parts: Parts, body: B) -> Self {
+    pub(super) fn new(parts: Parts, body: B, host: HeaderValue, offers_upgrade: bool) -> Self {
         Self {
             parts,
+            host,
             payload: Payload::Untouched(body),
+            offers_upgrade,
             upgrade: Upgrade::default(),
             tried: Vec::new(),
         }
@@ -66,6 +75,11 @@ where
         &self.parts
     }
 
+    /// The request's extensions, at its end.
+    pub(super) fn take_extensions(&mut self) -> Extensions {
+        std::mem::take(&mut self.parts.extensions)
+    }
+
     pub(super) fn method(&self) -> &Method {
         &self.parts.method
     }
@@ -74,14 +88,22 @@ where
         matches!(&self.payload, Payload::Untouched(body) if body.is_end_stream())
     }
 
-    /// The request as it came, unless bytes of its body are gone.
-    pub(super) fn into_request(self) -> Option<(Parts, B)> {
-        let body = match self.payload {
-            Payload::Untouched(body) => body,
-            Payload::Shared(body) => body.0.as_ref()?.reclaim()?,
-            Payload::Gone => return None,
-        };
-        Some((self.parts, body))
+    /// The body as it came, unless bytes of it are gone.
+    pub(super) fn take_body(&mut self) -> Option<B> {
+        match std::mem::replace(&mut self.payload, Payload::Gone) {
+            Payload::Untouched(body) => Some(body),
+            Payload::Shared(body) => body.0.as_ref()?.reclaim(),
+            Payload::Gone => None,
+        }
+    }
+
+    pub(super) fn into_parts(self) -> Parts {
+        self.parts
+    }
+
+    /// For whom a page would be.
+    pub(super) fn audience(&self) -> Audience {
+        Audience::of(&self.parts.method, &self.parts.headers)
     }
 
     /// The body, ready to be shared between attempts; `None` if there is none to share.
@@ -151,7 +173,7 @@ where
             .unwrap_or_else(|| PathAndQuery::from_static("/"))
     }
 
-    /// A copy of the head for `origin`: hygiene done, framing of `body` said anew, no identity yet.
+    /// The request to a second CAS at `origin`, as the user of it.
     pub(super) fn request(
         &self,
         config: &Config,
@@ -160,36 +182,7 @@ where
         target: PathAndQuery,
         body: OutboundBody,
     ) -> Result<Request<OutboundBody>, Refused> {
-        let own = asked.name_used(config).origin();
-        let (mut headers, prepared) = hop_by_hop::onward(
-            &self.parts.method,
-            original_uri(&self.parts),
-            self.parts.version,
-            &self.parts.headers,
-            &config.via,
-            &client(&self.parts.extensions, own),
-        )
-        .map_err(|error| Refused::at_the_door(Page::BadRequest, error))?;
-        config.log_on_cookies.strip(&mut headers);
-        rewrite::request(&mut headers, own, origin);
-        headers.insert(header::HOST, origin.host_header().clone());
-        let said = prepared.framing != Framing::Undeclared;
-        frame(&mut headers, &self.parts.method, &body, said);
-        let mut request = Request::new(body);
-        *request.method_mut() = self.parts.method.clone();
-        *request.uri_mut() = absolute(origin, target).map_err(Refused::internal)?;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
-    /// Puts the user on a request to a second CAS.
-    pub(super) fn identify(
-        &self,
-        config: &Config,
-        asked: &Asked,
-        request: &mut Request<OutboundBody>,
-    ) {
-        let explicit = match &asked.key {
+        let explicit_logon = match &asked.key {
             MailboxKey::Address(address) => Some(address.to_header_value()),
             _ => None,
         };
@@ -197,14 +190,67 @@ where
         //= src/docs/protocol.md#header-sid
         //= src/docs/protocol.md#header-webpart
         //= src/docs/protocol.md#header-explicit
-        proxy_headers::write(
-            request.headers_mut(),
-            asked.name_used(config).proxy_uri(),
-            &config.version,
-            asked.user.user_header(),
-            owa_path::is_web_part(original_uri(&self.parts).query()),
-            explicit.as_ref(),
-        );
+        let lines = ProxyLines {
+            uri: asked.name_used(config).proxy_uri(),
+            version: &config.version,
+            sid: asked.user.user_header(),
+            web_part: owa_path::is_web_part(original_uri(&self.parts).query()),
+            explicit_logon,
+        };
+        let second_cas = Some((origin.host_header(), lines));
+        self.request_with(config, asked, origin, target, body, second_cas)
+    }
+
+    /// The request to a back-end at `origin`, without any identity yet.
+    pub(super) fn request_to_back_end(
+        &self,
+        config: &Config,
+        asked: &Asked,
+        origin: &Origin,
+        target: PathAndQuery,
+        body: OutboundBody,
+    ) -> Result<Request<OutboundBody>, Refused> {
+        let mut request = self.request_with(config, asked, origin, target, body, None)?;
+        let host = origin.host_header().clone();
+        request.headers_mut().insert(header::HOST, host);
+        Ok(request)
+    }
+
+    /// A copy of the head for `origin`: hygiene done, framing of `body` said anew.
+    fn request_with(
+        &self,
+        config: &Config,
+        asked: &Asked,
+        origin: &Origin,
+        target: PathAndQuery,
+        body: OutboundBody,
+        second_cas: Option<(&HeaderValue, ProxyLines<'_>)>,
+    ) -> Result<Request<OutboundBody>, Refused> {
+        let own = asked.name_used(config).origin();
+        let onward = onward(
+            &self.parts.method,
+            self.parts.version,
+            &self.parts.headers,
+            Ours {
+                via: &config.via,
+                client: &client(&self.parts.extensions, own),
+                host: self.host.clone(),
+                log_on_cookies: &config.log_on_cookies,
+                second_cas,
+            },
+        )
+        .map_err(|error| Refused::at_the_door(Page::BadRequest, error))?;
+        let mut headers = onward.headers;
+        if onward.destination {
+            rewrite::request(&mut headers, own, origin);
+        }
+        let said = onward.prepared.framing != Framing::Undeclared;
+        frame(&mut headers, &self.parts.method, &body, said);
+        let mut request = Request::new(body);
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = absolute(origin, target).map_err(Refused::internal)?;
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 }
 

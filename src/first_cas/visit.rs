@@ -31,6 +31,10 @@ pub(super) struct Asked {
     pub(super) explicit_segment: Option<Box<str>>,
     /// Whether a verified CAS sent it.
     pub(super) from_cas: bool,
+    /// Whether it has a line `Via`.
+    pub(super) has_via: bool,
+    /// Whether it has a line `Upgrade`.
+    pub(super) has_upgrade: bool,
     /// Under which name the client knows this CAS.
     pub(super) name_used: Used,
 }

@@ -2,14 +2,22 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::COOKIE};
+use memchr::memchr2;
 
 /// Removes the cookies whose names `unwanted` picks, from every `Cookie` line. A line without any is not touched; one
 /// with no others goes. Allocates only if there is something to remove.
 ///
 /// Names are asked about as they stand, up to the `=`, without white space around them. A comma parts cookies like a
 /// semicolon: servers exist that read it so (RFC 2109 section 4.3.4).
-pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
-    if !any(headers, &unwanted) {
+///
+/// A name is looked at only if its first byte `may_begin` an unwanted one.
+pub(super) fn remove(
+    headers: &mut HeaderMap,
+    may_begin: impl Fn(u8) -> bool,
+    unwanted: impl Fn(&[u8]) -> bool,
+) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    if !lines.any(|line| any(line, &may_begin, &unwanted)) {
         return;
     }
     let lines = headers.get_all(COOKIE).iter();
@@ -20,13 +28,24 @@ pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) 
     }
 }
 
-/// Whether there are such cookies.
-pub(super) fn any(headers: &HeaderMap, wanted: impl Fn(&[u8]) -> bool) -> bool {
-    let mut lines = headers.get_all(COOKIE).iter();
-    lines.any(|line| {
-        let mut pieces = line.as_bytes().split(is_separator);
-        pieces.any(|piece| wanted(name(piece)))
-    })
+/// Whether there are such cookies in a line. A name is cut out and asked about only if its first byte `may_begin` one;
+/// of the others nothing more is looked at, as they are most.
+pub(super) fn any(
+    line: &HeaderValue,
+    may_begin: impl Fn(u8) -> bool,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> bool {
+    let mut rest = line.as_bytes();
+    loop {
+        let cookie = rest.trim_ascii_start();
+        if cookie.first().is_some_and(|&byte| may_begin(byte)) && wanted(name(cookie)) {
+            return true;
+        }
+        rest = match memchr2(b';', b',', rest) {
+            Some(at) => rest.get(at + 1..).unwrap_or_default(),
+            None => return false,
+        };
+    }
 }
 
 fn without(line: &HeaderValue, unwanted: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
@@ -82,7 +101,7 @@ mod tests {
         for line in lines {
             headers.append(COOKIE, line.parse().unwrap());
         }
-        remove(&mut headers, |name| name == b"bad");
+        remove(&mut headers, |byte| byte == b'b', |name| name == b"bad");
         let left: Vec<_> = headers.get_all(COOKIE).iter().collect();
         assert_eq!(left, expected, "{lines:?}");
     }
@@ -118,7 +137,7 @@ mod tests {
         let mut line = HeaderValue::from_static("a=1; bad=1");
         line.set_sensitive(true);
         headers.append(COOKIE, line);
-        remove(&mut headers, |name| name == b"bad");
+        remove(&mut headers, |byte| byte == b'b', |name| name == b"bad");
         assert!(headers[COOKIE].is_sensitive());
     }
 
@@ -131,7 +150,7 @@ mod tests {
             line.splice(at..at, *b"; bad=1; a=2");
             let mut headers = HeaderMap::new();
             headers.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
-            remove(&mut headers, |name| name == b"bad");
+            remove(&mut headers, |byte| byte == b'b', |name| name == b"bad");
             let left = headers.get(COOKIE).map_or(&b""[..], HeaderValue::as_bytes);
             prop_assert!(left.windows(3).any(|part| part == b"a=2"));
             prop_assert!(left.split(is_separator).all(|piece| name(piece) != b"bad"));

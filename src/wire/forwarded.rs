@@ -34,66 +34,102 @@ pub(super) fn is_account(name: &[u8]) -> bool {
     }
 }
 
-/// Gives account of `client`, which asked for `host`. Other accounts are gone by now, unless they are trusted.
-pub(super) fn write(headers: &mut HeaderMap, client: &Client, host: &HeaderValue) {
-    //= src/docs/protocol.md#copy-request
-    let mut account = Vec::with_capacity(64 + host.len());
-    account.extend_from_slice(b"for=");
-    match client.peer.map(|peer| peer.ip().to_canonical()) {
-        None => account.extend_from_slice(b"unknown"),
-        Some(address) => {
-            let address_from = account.len() + if address.is_ipv6() { 2 } else { 0 };
-            write_address(&mut account, address);
-            let address_to = account.len() - if address.is_ipv6() { 2 } else { 0 };
-            let address = account.get(address_from..address_to).unwrap_or_default();
-            if let Ok(address) = HeaderValue::from_bytes(address) {
-                headers.append(X_FORWARDED_FOR, address);
-            }
+/// An account of a client that asked for `host`.
+pub(super) struct Account {
+    /// `Forwarded`; there to be taken.
+    pub(super) forwarded: Option<HeaderValue>,
+    /// `X-Forwarded-For`; there to be taken, if the client's address is known.
+    pub(super) address: Option<HeaderValue>,
+    pub(super) proto: HeaderValue,
+    pub(super) host: HeaderValue,
+}
+
+impl Account {
+    pub(super) fn of(client: &Client, host: HeaderValue) -> Self {
+        //= src/docs/protocol.md#copy-request
+        let peer = client.peer.map(|peer| peer.ip().to_canonical());
+        let text = peer.map(text_of);
+        let for_whom = text.as_deref().unwrap_or(b"unknown");
+        let (before, behind): (&[u8], &[u8]) = match peer {
+            Some(IpAddr::V6(_)) => (b"\"[", b"]\""),
+            _ => (b"", b""),
+        };
+        let is_token = !host
+            .as_bytes()
+            .iter()
+            .any(|byte| matches!(byte, b':' | b'['));
+        let quote: &[u8] = if is_token { b"" } else { b"\"" };
+        let proto = if client.https { HTTPS } else { HTTP };
+        // As long as the text, and no longer: what is left over would be cut off by a copy.
+        let names = "for=;host=;proto=".len();
+        let (quotes, values) = (
+            before.len() + behind.len() + 2 * quote.len(),
+            for_whom.len() + host.len() + proto.len(),
+        );
+        let mut account = Vec::with_capacity(names + quotes + values);
+        account.extend_from_slice(b"for=");
+        account.extend_from_slice(before);
+        account.extend_from_slice(for_whom);
+        account.extend_from_slice(behind);
+        account.extend_from_slice(b";host=");
+        account.extend_from_slice(quote);
+        account.extend_from_slice(host.as_bytes());
+        account.extend_from_slice(quote);
+        account.extend_from_slice(b";proto=");
+        account.extend_from_slice(proto.as_bytes());
+        Self {
+            forwarded: HeaderValue::from_maybe_shared(Bytes::from(account)).ok(),
+            address: text.and_then(|text| HeaderValue::from_bytes(&text).ok()),
+            proto,
+            host,
         }
     }
-    let is_token = !host
-        .as_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b':' | b'['));
-    account.extend_from_slice(if is_token { b";host=" } else { b";host=\"" });
-    account.extend_from_slice(host.as_bytes());
-    account.extend_from_slice(if is_token { b";proto=" } else { b"\";proto=" });
-    account.extend_from_slice(if client.https { b"https" } else { b"http" });
-    if let Ok(account) = HeaderValue::from_maybe_shared(Bytes::from(account)) {
-        headers.append(FORWARDED, account);
-    }
-    if !(client.trusted && headers.contains_key(X_FORWARDED_PROTO)) {
-        headers.insert(X_FORWARDED_PROTO, if client.https { HTTPS } else { HTTP });
-    }
-    if !(client.trusted && headers.contains_key(X_FORWARDED_HOST)) {
-        headers.insert(X_FORWARDED_HOST, host.clone());
+
+    /// Adds it to `headers`. Other accounts are gone by now, unless they are trusted.
+    pub(super) fn write(self, headers: &mut HeaderMap, trusted: bool) {
+        if let Some(address) = self.address {
+            headers.append(X_FORWARDED_FOR, address);
+        }
+        if let Some(forwarded) = self.forwarded {
+            headers.append(FORWARDED, forwarded);
+        }
+        if !(trusted && headers.contains_key(X_FORWARDED_PROTO)) {
+            headers.insert(X_FORWARDED_PROTO, self.proto);
+        }
+        if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
+            headers.insert(X_FORWARDED_HOST, self.host);
+        }
     }
 }
 
-/// An IPv4 address bare, an IPv6 address in brackets and quotes.
-fn write_address(account: &mut Vec<u8>, address: IpAddr) {
+fn text_of(address: IpAddr) -> Vec<u8> {
+    let mut text = Vec::with_capacity(LONGEST_ADDRESS);
     match address {
         // By hand, at a quarter of a formatter's price: this is done for every request.
         IpAddr::V4(address) => {
             for (at, octet) in address.octets().into_iter().enumerate() {
                 if at > 0 {
-                    account.push(b'.');
+                    text.push(b'.');
                 }
                 if octet >= 100 {
-                    account.push(b'0' + octet / 100);
+                    text.push(b'0' + octet / 100);
                 }
                 if octet >= 10 {
-                    account.push(b'0' + octet / 10 % 10);
+                    text.push(b'0' + octet / 10 % 10);
                 }
-                account.push(b'0' + octet % 10);
+                text.push(b'0' + octet % 10);
             }
         }
         IpAddr::V6(address) => {
             // Writing to a vector cannot fail.
-            let _ = write!(account, "\"[{address}]\"");
+            let _ = write!(text, "{address}");
         }
     }
+    text
 }
+
+/// The longest address, of IPv6.
+const LONGEST_ADDRESS: usize = 45;
 
 /// Beginnings of names, behind `x-`; a `-` stands for any sign.
 const ACCOUNTS: [&[u8]; 5] = [
@@ -103,9 +139,9 @@ const ACCOUNTS: [&[u8]; 5] = [
     b"original-",
     b"rewrite-url",
 ];
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
@@ -118,7 +154,7 @@ mod tests {
     #[track_caller]
     fn check(client: Client, host: &'static str, expected: [Option<&str>; 4]) {
         let mut headers = HeaderMap::new();
-        write(&mut headers, &client, &HeaderValue::from_static(host));
+        Account::of(&client, HeaderValue::from_static(host)).write(&mut headers, client.trusted);
         let value = |name| {
             headers
                 .get(name)
@@ -200,15 +236,12 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let peer = Some("10.0.0.1:1".parse().unwrap());
-        write(
-            &mut headers,
-            &Client {
-                peer,
-                https: false,
-                trusted: true,
-            },
-            &HeaderValue::from_static("inner"),
-        );
+        let client = Client {
+            peer,
+            https: false,
+            trusted: true,
+        };
+        Account::of(&client, HeaderValue::from_static("inner")).write(&mut headers, true);
         let values = |name: &str| -> Vec<_> { headers.get_all(name).iter().cloned().collect() };
         assert_eq!(values("x-forwarded-for"), ["198.51.100.7", "10.0.0.1"]);
         assert_eq!(values("x-forwarded-proto"), ["https"]);
@@ -243,7 +276,7 @@ mod tests {
         fn any_address_is_written_as_everyone_writes_it(address: IpAddr, port: u16) {
             let mut headers = HeaderMap::new();
             let client = Client { peer: Some((address, port).into()), ..Client::default() };
-            write(&mut headers, &client, &HeaderValue::from_static("mail"));
+            Account::of(&client, HeaderValue::from_static("mail")).write(&mut headers, client.trusted);
             let written = headers["x-forwarded-for"].to_str().unwrap();
             prop_assert_eq!(written, address.to_canonical().to_string());
         }

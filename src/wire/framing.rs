@@ -74,7 +74,7 @@ fn read_transfer_encoding(version: Version, headers: &HeaderMap) -> Result<(), B
     }
 }
 
-fn read_length(line: &HeaderValue) -> Result<u64, BadFraming> {
+pub(super) fn read_length(line: &HeaderValue) -> Result<u64, BadFraming> {
     let digits = line.to_str().unwrap_or_default();
     // `parse` alone would let a sign pass.
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -94,32 +94,32 @@ pub fn client_host<'r>(version: Version, uri: &'r Uri, headers: &'r HeaderMap) -
     if lines.next().is_some() {
         return None;
     }
-    agreed_host(version, uri, line)
+    std::str::from_utf8(agreed_host(version, uri, line)?).ok()
 }
 
-/// The host by the only `Host` line, if there is one, and the URI.
+/// The host by the only `Host` line, if there is one, and the URI. It is ASCII.
 pub(super) fn agreed_host<'r>(
     version: Version,
     uri: &'r Uri,
     line: Option<&'r HeaderValue>,
-) -> Option<&'r str> {
-    let authority = uri.authority().map(http::uri::Authority::as_str);
+) -> Option<&'r [u8]> {
+    let authority = uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let line = line.map(HeaderValue::as_bytes);
     let host = match (line, authority) {
-        (Some(line), None) => line.to_str().ok()?,
-        (Some(line), Some(authority)) => line
-            .to_str()
-            .ok()
-            .filter(|line| line.eq_ignore_ascii_case(authority))?,
+        (Some(line), None) => line,
+        (Some(line), Some(authority)) if line.eq_ignore_ascii_case(authority) => line,
+        (Some(_), Some(_)) => return None,
         (None, Some(authority)) if version >= Version::HTTP_2 => authority,
         (None, _) => return None,
     };
     is_host(host).then_some(host)
 }
 
-fn is_host(text: &str) -> bool {
+fn is_host(bytes: &[u8]) -> bool {
     let is_ipv6 = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let bytes = text.as_bytes();
+    let is_name = |byte: &u8| HOST_NAME.get(usize::from(*byte)).is_some_and(|fits| *fits);
     let (host, rest) = match bytes.strip_prefix(b"[") {
         None => split_while(bytes, is_name),
         Some(bytes) => match split_while(bytes, is_ipv6) {
@@ -139,6 +139,22 @@ fn is_host(text: &str) -> bool {
     };
     !host.is_empty() && is_port
 }
+
+/// Which bytes a host's name is made of.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "done by the compiler, which would notice"
+)]
+static HOST_NAME: [bool; 256] = {
+    let mut fits = [false; 256];
+    let mut byte = 0;
+    while byte < fits.len() {
+        fits[byte] =
+            matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_');
+        byte += 1;
+    }
+    fits
+};
 
 fn split_while(bytes: &[u8], fits: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
     bytes.split_at(
@@ -303,14 +319,14 @@ mod tests {
             "[2001:db8::1]",
             "a_b",
         ] {
-            assert!(is_host(host), "{host}");
+            assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [
             "", ":443", "a b", "a/b", "a@b", "a,b", "a:b", "a:80:80", "a:123456", "a:65536",
             "a:+80", "[::1", "[::1]x", "[]", "a\"b", "a%2e", "<a>", "ä", "a?b", "a#b", "a\\b",
             "http://a", "::1",
         ] {
-            assert!(!is_host(host), "{host}");
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 }

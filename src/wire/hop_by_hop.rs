@@ -6,17 +6,18 @@ use std::fmt;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
 };
 
 pub(crate) use super::connection::{is_http, upgrade_named};
 use super::{
-    connection::{Nominations, is_protected, names_in},
-    forwarded,
+    connection::{Nominations, is_protected},
     framing::{self, BadFraming},
     names::{names_identity, strip_identity_trailers},
-    survey::{Class, Survey},
+    onward::{Ours, onward},
+    rewrite::LogOnCookies,
+    survey::Survey,
 };
 pub use super::{
     forwarded::Client,
@@ -56,7 +57,8 @@ pub use super::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Identity headers are not looked for; [`strip_identity`](super::names::strip_identity) has been there before.
+/// Identity headers go; of cookies that speak of identity [`strip_identity`](super::names::strip_identity) has been
+/// there before.
 ///
 /// # Errors
 /// If the request could mean different things to the servers behind us. The headers are then as they were.
@@ -68,68 +70,17 @@ pub fn prepare_request(
     via: &Via,
     client: &Client,
 ) -> Result<Prepared, BadRequest> {
-    let (onward, prepared) = onward(method, uri, version, headers, via, client)?;
-    *headers = onward;
-    Ok(prepared)
-}
-
-/// The headers that [`prepare_request`] makes of a client's, with room for those of the next hop. What stays here is
-/// never copied, which is cheaper than taking it out of a copy.
-pub(crate) fn onward(
-    method: &Method,
-    uri: &Uri,
-    version: Version,
-    headers: &HeaderMap,
-    via: &Via,
-    client: &Client,
-) -> Result<(HeaderMap, Prepared), BadRequest> {
-    let survey = Survey::of(headers);
-    // An answer to TRACE would show the client the headers we are about to add.
-    check_method(method)?;
-    let host = survey.host_value(version, uri).ok_or(BadRequest::Host)?;
-    let framing = survey.check(version, headers)?;
-    let nominated = survey.connection.then(|| Nominations::read(headers));
-    if nominated.as_ref().is_some_and(|names| names.protected) {
-        return Err(BadRequest::Connection);
-    }
-    let upgrade = match &nominated {
-        Some(nominated) if survey.upgrade => nominated.upgrade(version, headers),
-        _ => None,
+    let host = Survey::of(headers).host_value(version, uri);
+    let ours = Ours {
+        via,
+        client,
+        host: host.ok_or(BadRequest::Host)?,
+        log_on_cookies: &LogOnCookies::none(),
+        second_cas: None,
     };
-    let mut onward = HeaderMap::with_capacity(headers.len() + ROOM_FOR_OURS);
-    for (name, value) in headers {
-        //= src/docs/protocol.md#copy-request
-        match Class::of(name.as_str().as_bytes()) {
-            Class::Host
-            | Class::Authorization
-            | Class::Connection
-            | Class::ContentLength
-            | Class::TransferEncoding
-            | Class::Te
-            | Class::Upgrade
-            | Class::OfHop => continue,
-            Class::Account if !client.trusted => continue,
-            Class::Account | Class::Cookie | Class::Identity | Class::Via | Class::OfMessage => {}
-        }
-        onward.append(name, value.clone());
-    }
-    if let Framing::Length(length) = framing {
-        // The line as it came, unless there are several.
-        let line = only_line(headers, CONTENT_LENGTH).unwrap_or_else(|| length.into());
-        onward.insert(CONTENT_LENGTH, line);
-    }
-    if let Some(nominated) = nominated {
-        Nominations::remove(&nominated.lines(headers), &mut onward, |_| true);
-    }
-    if survey.te && accepts_trailers(headers) {
-        onward.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    if survey.cookies > 1 {
-        join_cookies(&mut onward);
-    }
-    via.append(&mut onward, version);
-    forwarded::write(&mut onward, client, &host);
-    Ok((onward, Prepared { framing, upgrade }))
+    let onward = onward(method, version, headers, ours)?;
+    *headers = onward.headers;
+    Ok(onward.prepared)
 }
 
 /// Checks what [`prepare_request`] checks, short of `Connection`, and changes nothing: for a request that stays here.
@@ -145,31 +96,25 @@ pub fn check_request(
     check_surveyed(method, uri, version, headers, &Survey::of(headers)).map(drop)
 }
 
-/// The same, after a look over all headers has been taken. Gives the host that the client asks for.
+/// The same, after a look over all headers has been taken. Gives the host that the client asks for, which is ASCII.
 pub(crate) fn check_surveyed<'h>(
     method: &Method,
     uri: &'h Uri,
     version: Version,
     headers: &HeaderMap,
     survey: &Survey<'h>,
-) -> Result<&'h str, BadRequest> {
+) -> Result<&'h [u8], BadRequest> {
     check_method(method)?;
     let host = survey.host(version, uri).ok_or(BadRequest::Host)?;
     survey.check(version, headers)?;
     Ok(host)
 }
 
-fn check_method(method: &Method) -> Result<(), BadRequest> {
+pub(super) fn check_method(method: &Method) -> Result<(), BadRequest> {
     match *method {
         Method::CONNECT | Method::TRACE => Err(BadRequest::Method),
         _ => Ok(()),
     }
-}
-
-fn only_line(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    let line = lines.next()?;
-    lines.next().is_none().then(|| line.clone())
 }
 
 /// Checks what concerns even those who ask for nothing of ours: that it is certain where the body ends, and that
@@ -229,23 +174,33 @@ pub fn prepare_response(
     via: &Via,
 ) -> Result<Prepared, BadResponse> {
     //= src/docs/protocol.md#copy-response
-    let (mut connection, mut is_framed) = (false, false);
-    let mut unwanted = false;
-    for name in headers.keys() {
-        match name.as_str().as_bytes() {
-            b"connection" => connection = true,
-            b"content-length" | b"transfer-encoding" => is_framed = true,
-            other => unwanted |= is_kept_from_clients(other),
+    let (mut connection, mut transfer_encoding) = (false, false);
+    let (mut lengths, mut length) = (0, None);
+    let (mut unwanted, mut more_unwanted) = (None, false);
+    for (name, value) in headers.iter() {
+        match OfAnswer::of(name.as_str().as_bytes()) {
+            OfAnswer::Message => {}
+            OfAnswer::Connection => connection = true,
+            OfAnswer::ContentLength => {
+                lengths += 1;
+                length = Some(framing::read_length(value));
+            }
+            OfAnswer::TransferEncoding => transfer_encoding = true,
+            OfAnswer::Unwanted if unwanted.is_none() => unwanted = Some(name.clone()),
+            OfAnswer::Unwanted => more_unwanted = true,
         }
     }
     let is_empty = status.is_informational() || status == StatusCode::NO_CONTENT;
-    if is_empty {
+    if is_empty && lengths > 0 {
         headers.remove(CONTENT_LENGTH);
+        (lengths, length) = (0, None);
     }
-    let mut framing = match is_framed {
-        true => framing::settle(version, headers).map_err(|_| BadResponse::Framing)?,
-        false => Framing::Undeclared,
+    let framing = match (transfer_encoding, lengths, length) {
+        (false, 0, _) => Ok(Framing::Undeclared),
+        (false, 1, Some(length)) => length.map(Framing::Length),
+        _ => framing::settle(version, headers),
     };
+    let mut framing = framing.map_err(|_| BadResponse::Framing)?;
     if is_empty || *method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
         // A length that is told describes a body that does not come.
         framing = Framing::Undeclared;
@@ -261,12 +216,14 @@ pub fn prepare_response(
         headers.remove(CONNECTION);
     }
     // Most answers have one or two of them, for which a list costs more than another look.
-    let is_unwanted = |name: &&HeaderName| is_kept_from_clients(name.as_str().as_bytes());
-    while unwanted {
-        match headers.keys().find(is_unwanted).cloned() {
-            Some(name) => drop(headers.remove(name)),
-            None => unwanted = false,
-        }
+    let is_unwanted =
+        |name: &&HeaderName| OfAnswer::of(name.as_str().as_bytes()) == OfAnswer::Unwanted;
+    while let Some(name) = unwanted {
+        headers.remove(name);
+        unwanted = match more_unwanted {
+            true => headers.keys().find(is_unwanted).cloned(),
+            false => None,
+        };
     }
     via.append(headers, version);
     Ok(Prepared { framing, upgrade })
@@ -358,7 +315,11 @@ impl std::error::Error for BadResponse {}
 
 impl Survey<'_> {
     /// What makes a request uncertain, wherever it goes.
-    fn check(&self, version: Version, headers: &HeaderMap) -> Result<Framing, BadRequest> {
+    pub(super) fn check(
+        &self,
+        version: Version,
+        headers: &HeaderMap,
+    ) -> Result<Framing, BadRequest> {
         //= src/docs/protocol.md#copy-request
         if self.authorizations > 1 {
             return Err(BadRequest::Authorization);
@@ -367,9 +328,10 @@ impl Survey<'_> {
     }
 
     fn framing(&self, version: Version, headers: &HeaderMap) -> Result<Framing, BadRequest> {
-        match self.is_framed {
-            true => Ok(framing::read(version, headers)?),
-            false => Ok(Framing::Undeclared),
+        match (self.transfer_encoding, self.lengths, self.length) {
+            (false, 0, _) => Ok(Framing::Undeclared),
+            (false, 1, Some(line)) => Ok(Framing::Length(framing::read_length(line)?)),
+            _ => Ok(framing::read(version, headers)?),
         }
     }
 }
@@ -389,44 +351,42 @@ fn is_of_hop(name: &[u8]) -> bool {
     )
 }
 
-fn is_kept_from_clients(name: &[u8]) -> bool {
-    //= src/docs/protocol.md#copy-response
-    match name {
-        // Of a log-on between servers, in which the client has no part.
-        b"www-authenticate" | b"authentication-info" => true,
-        // Of the second CAS, and not of the origin that the client asked.
-        b"server" | b"x-powered-by" | b"x-aspnet-version" | b"x-aspnetmvc-version" | b"alt-svc" => {
-            true
+/// What a header of an answer is to whoever sends the answer on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OfAnswer {
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    /// Kept from clients.
+    Unwanted,
+    Message,
+}
+
+impl OfAnswer {
+    /// Of a name in lower case, as a [`HeaderMap`] keeps it.
+    fn of(name: &[u8]) -> Self {
+        //= src/docs/protocol.md#copy-response
+        let unwanted = match name {
+            b"connection" => return Self::Connection,
+            b"content-length" => return Self::ContentLength,
+            b"transfer-encoding" => return Self::TransferEncoding,
+            [b'c' | b'd' | b'e' | b'l', ..] => false,
+            // Of a log-on between servers, in which the client has no part.
+            b"www-authenticate" | b"authentication-info" => true,
+            // Of the second CAS, and not of the origin that the client asked.
+            b"server"
+            | b"x-powered-by"
+            | b"x-aspnet-version"
+            | b"x-aspnetmvc-version"
+            | b"alt-svc" => true,
+            other => is_of_hop(other) || names_identity(other),
+        };
+        match unwanted {
+            true => Self::Unwanted,
+            false => Self::Message,
         }
-        other => is_of_hop(other) || names_identity(other),
     }
 }
-
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TE).iter().flat_map(names_in);
-    codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
-}
-
-/// HTTP/2 clients send each cookie in a line of its own, to compress them better; HTTP/1 has one line for all.
-fn join_cookies(headers: &mut HeaderMap) {
-    let lines: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let is_sensitive = headers
-        .get_all(COOKIE)
-        .iter()
-        .any(HeaderValue::is_sensitive);
-    // Made of valid values, so valid; were it not, the lines would stay as they are.
-    if let Ok(mut joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
-        joined.set_sensitive(is_sensitive);
-        headers.insert(COOKIE, joined);
-    }
-}
-
-/// Headers that we and the credentials add, so that the map need not grow for them.
-const ROOM_FOR_OURS: usize = 12;
 
 /// Control, routing and authentication data, which RFC 9110 section 6.5.1 keeps out of trailers.
 const CONTROLS: [&[u8]; 15] = [

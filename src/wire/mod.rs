@@ -23,6 +23,7 @@ pub mod limits;
 pub(crate) mod mark;
 pub mod names;
 pub mod negotiate;
+mod onward;
 mod original_uri;
 pub mod owa_path;
 mod path_reading;
@@ -36,4 +37,5 @@ pub(crate) mod survey;
 pub mod trailers;
 mod via;
 
+pub(crate) use onward::{Ours, onward};
 pub(crate) use original_uri::original_uri;

@@ -85,13 +85,19 @@ pub fn strip_identity(headers: &mut HeaderMap) {
         }
     }
     if cookies {
-        cookies::remove(headers, is_identity_cookie);
+        cookies::remove(headers, may_begin_identity, is_identity_cookie);
     }
 }
 
 /// Whether [`strip_identity`] would remove anything, after a look over all headers has been taken.
 pub(crate) fn speak_of_identity(headers: &HeaderMap, survey: &Survey<'_>) -> bool {
-    survey.identity || survey.cookies > 0 && cookies::any(headers, is_identity_cookie)
+    let speaks = |line| cookies::any(line, may_begin_identity, is_identity_cookie);
+    survey.identity
+        || match survey.cookies {
+            0 => false,
+            1 => survey.cookie.is_some_and(speaks),
+            _ => headers.get_all(COOKIE).iter().any(speaks),
+        }
 }
 
 /// Removes from trailers every field whose name [speaks of identity](is_identity_name), and `Cookie` as a whole: a
@@ -125,16 +131,19 @@ pub(super) fn begins_with(name: &[u8], family: &[u8]) -> bool {
 /// A cookie's name is compared in any case, and after one percent-decoding, since some servers undo that; what stands
 /// before its first letter or digit is passed over.
 fn is_identity_cookie(name: &[u8]) -> bool {
-    match name.first() {
-        Some(b'x' | b'X' | b'm' | b'M') => {}
-        Some(other) if !other.is_ascii_alphanumeric() => {}
-        _ => return false,
+    if !name.first().is_some_and(|&byte| may_begin_identity(byte)) {
+        return false;
     }
     let mut beginning = [0; LONGEST_FAMILY];
     let decoded = Decoded(name.iter().copied()).skip_while(|byte| !byte.is_ascii_alphanumeric());
     let slots = beginning.iter_mut().zip(decoded);
     let length = slots.map(|(slot, byte)| *slot = byte).count();
     names_identity(beginning.get(..length).unwrap_or_default())
+}
+
+/// Whether [`is_identity_cookie`] could hold for a name that begins so.
+fn may_begin_identity(byte: u8) -> bool {
+    matches!(byte, b'x' | b'X' | b'm' | b'M') || !byte.is_ascii_alphanumeric()
 }
 
 const fn status(code: u16) -> StatusCode {

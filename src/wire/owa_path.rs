@@ -16,6 +16,7 @@
 use std::{borrow::Cow, fmt};
 
 use http::{HeaderValue, Uri, uri::PathAndQuery};
+use memchr::memchr;
 
 pub use super::scope::{InvalidScope, Scope};
 use super::{
@@ -58,63 +59,90 @@ pub fn classify<'a>(scope: &Scope, uri: &'a Uri) -> Result<OwaPath<'a>, BadPath>
         return Ok(OwaPath::new(Kind::OutOfScope, uri));
     }
     let raw = Reading::of_raw(scope, path);
-    if !raw.has_escapes {
-        return conclude(scope, uri, &raw, &[], None);
+    let mut readings = Readings::same(raw);
+    if raw.has_escapes {
+        readings = decoded(scope, raw, path)?;
     }
-    //= src/docs/protocol.md#path-normal
-    let form = decode(path.as_bytes());
-    let once = Reading::of(scope, &form);
-    if !once.has_escapes {
-        return conclude(scope, uri, &raw, &[once, once], None);
-    }
-    let form = decode(&form);
-    let twice = Reading::of(scope, &form);
-    let further = match twice.has_escapes {
-        true => internal_further_on(scope, form)?,
-        false => None,
-    };
-    conclude(scope, uri, &raw, &[once, twice], further)
+    conclude(uri, &readings)
 }
 
-fn conclude<'a>(
-    scope: &Scope,
-    uri: &'a Uri,
-    raw: &Reading,
-    decoded: &[Reading],
+/// A path as it stands, and with its escapes undone.
+struct Readings {
+    raw: Reading,
+    once: Reading,
+    twice: Reading,
+    /// An internal name that takes more than two decodings to see.
     further: Option<Internal>,
-) -> Result<OwaPath<'a>, BadPath> {
+}
+
+impl Readings {
+    fn same(raw: Reading) -> Self {
+        Self {
+            raw,
+            once: raw,
+            twice: raw,
+            further: None,
+        }
+    }
+}
+
+//= src/docs/protocol.md#path-normal
+#[cold]
+fn decoded(scope: &Scope, raw: Reading, path: &str) -> Result<Readings, BadPath> {
+    let form = decode(path.as_bytes());
+    let once = Reading::of(scope, &form);
+    let (mut twice, mut further) = (once, None);
+    if once.has_escapes {
+        let form = decode(&form);
+        twice = Reading::of(scope, &form);
+        if twice.has_escapes {
+            further = internal_further_on(scope, form)?;
+        }
+    }
+    Ok(Readings {
+        raw,
+        once,
+        twice,
+        further,
+    })
+}
+
+fn conclude<'a>(uri: &'a Uri, readings: &Readings) -> Result<OwaPath<'a>, BadPath> {
     let path = uri.path();
-    let all = || decoded.iter().chain([raw]);
+    let Readings {
+        raw,
+        once,
+        twice,
+        further,
+    } = readings;
+    let seen = match raw.has_escapes {
+        true => once.or(&twice.or(raw)),
+        false => *raw,
+    };
     //= src/docs/protocol.md#scope
-    if !all().any(|reading| reading.in_scope) && further.is_none() {
-        let could_move_in =
-            all().any(|reading| reading.moves) && all().any(|reading| reading.root_further_on);
-        return if could_move_in {
+    if !seen.in_scope && further.is_none() {
+        return if seen.moves && seen.root_further_on {
             Err(BadPath::Ambiguous)
         } else {
             Ok(OwaPath::new(Kind::OutOfScope, uri))
         };
     }
     //= src/docs/protocol.md#path-normal
-    if let Some(bad) = all().find_map(|reading| reading.bad) {
+    if let Some(bad) = seen.bad {
         return Err(bad);
     }
     if raw.has_escapes && !is_well_formed(path) {
         return Err(BadPath::Escape);
     }
-    if !segment(path, 0).is_some_and(|root| scope.contains_root(root)) {
+    if !raw.root_is_plain {
         return Err(BadPath::Ambiguous);
     }
-    let (explicit_segment, explicit_logon) = explicit_logon(path, raw, decoded)?.unzip();
-    let internal = all().find_map(|reading| reading.internal).or(further);
-    let kind = match internal {
+    let (explicit_segment, explicit_logon) = explicit_logon(path, readings)?.unzip();
+    let kind = match seen.internal.or(*further) {
         //= src/docs/protocol.md#path-normal
         Some(Internal::ProxyLogon) => Kind::ProxyLogon,
         Some(Internal::Ping) => Kind::Ping,
-        None if decoded
-            .iter()
-            .any(|reading| reading.is_static != raw.is_static) =>
-        {
+        None if once.is_static != raw.is_static || twice.is_static != raw.is_static => {
             return Err(BadPath::Ambiguous);
         }
         //= src/docs/protocol.md#static-local
@@ -185,16 +213,23 @@ impl<'a> OwaPath<'a> {
 /// [`OwaPath::is_web_part`], of a query.
 pub(crate) fn is_web_part(query: Option<&str>) -> bool {
     //= src/docs/protocol.md#header-webpart
-    let mut pairs = query
-        .unwrap_or_default()
-        .as_bytes()
-        .split(|&byte| byte == b'&');
-    pairs.any(|pair| {
-        let mut parts = pair.splitn(2, |&byte| byte == b'=');
-        let mut is_next = |word| parts.next().is_some_and(|part| shows(part, word));
+    let mut rest = query.unwrap_or_default().as_bytes();
+    loop {
+        let end = memchr(b'&', rest);
         // Few names begin so: most are not looked at any further.
-        matches!(pair.first(), Some(b'c' | b'C' | b'%')) && is_next("cmd") && is_next("contents")
-    })
+        if matches!(rest.first(), Some(b'c' | b'C' | b'%')) {
+            let pair = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let mut parts = pair.splitn(2, |&byte| byte == b'=');
+            let mut is_next = |word| parts.next().is_some_and(|part| shows(part, word));
+            if is_next("cmd") && is_next("contents") {
+                return true;
+            }
+        }
+        rest = match end {
+            Some(end) => rest.get(end + 1..).unwrap_or_default(),
+            None => return false,
+        };
+    }
 }
 
 /// What a path asks for.
@@ -306,14 +341,12 @@ impl std::error::Error for BadPath {}
 
 fn explicit_logon<'a>(
     path: &'a str,
-    raw: &Reading,
-    decoded: &[Reading],
+    readings: &Readings,
 ) -> Result<Option<(&'a str, SmtpAddress)>, BadPath> {
     //= src/docs/protocol.md#decide-explicit-logon
-    let (once, twice) = match decoded {
-        [once, twice] => (once, twice),
-        _ => (raw, raw),
-    };
+    let Readings {
+        raw, once, twice, ..
+    } = readings;
     // As it stands, an escaped `@` does not show, but one that shows must still do so once decoded.
     if once.explicit_logon != twice.explicit_logon || raw.explicit_logon && !once.explicit_logon {
         return Err(BadPath::Ambiguous);

@@ -10,6 +10,8 @@ use super::{owa_path::BadPath, scope::Scope};
 pub(super) struct Reading {
     /// The first name is a root of the scope.
     pub(super) in_scope: bool,
+    /// That root is the first segment, as it stands.
+    pub(super) root_is_plain: bool,
     /// That root is `/owa`.
     pub(super) is_owa: bool,
     /// The first name is not, but some later name is a root of the scope.
@@ -27,6 +29,7 @@ pub(super) struct Reading {
     /// A `%`: another decoding might show more.
     pub(super) has_escapes: bool,
     names: usize,
+    nameless_first: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +41,10 @@ pub(super) enum Internal {
 impl Reading {
     /// Reads a path as it was sent, in which a byte beyond ASCII is an error.
     pub(super) fn of_raw(scope: &Scope, path: &str) -> Self {
-        let mut reading = Self::of(scope, path.as_bytes());
-        if !path.is_ascii() {
+        let path = path.as_bytes();
+        let seen = signs_in(path);
+        let mut reading = Self::with_signs(scope, path, seen);
+        if seen & BEYOND_ASCII != 0 {
             reading.bad = Some(BadPath::NonAscii);
         }
         reading
@@ -48,7 +53,10 @@ impl Reading {
     /// Reads a path whose escapes have been undone. Text beyond ASCII may show now, but only as UTF-8 has it: anything
     /// else, the overlong forms of `.` and `/` above all, is an error.
     pub(super) fn of(scope: &Scope, path: &[u8]) -> Self {
-        let seen = path.iter().fold(0, |seen, &byte| seen | signs_of(byte));
+        Self::with_signs(scope, path, signs_in(path))
+    }
+
+    fn with_signs(scope: &Scope, path: &[u8], seen: u8) -> Self {
         let mut reading = Self {
             has_escapes: seen & ESCAPE != 0,
             moves: seen & BACKSLASH != 0,
@@ -79,8 +87,21 @@ impl Reading {
         reading
     }
 
+    /// What this or another reading shows that concerns the path as a whole; of two errors, this one's.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        Self {
+            in_scope: self.in_scope | other.in_scope,
+            root_further_on: self.root_further_on | other.root_further_on,
+            moves: self.moves | other.moves,
+            bad: self.bad.or(other.bad),
+            internal: self.internal.or(other.internal),
+            ..*self
+        }
+    }
+
     /// `;x`, say, which is a segment to some and none to others: the names behind it stand in one place or another.
     fn note_nameless(&mut self) {
+        self.nameless_first |= self.names == 0;
         if self.is_owa && self.names <= LAST_PLACE {
             self.bad = self.bad.or(Some(BadPath::Ambiguous));
         }
@@ -88,8 +109,12 @@ impl Reading {
 
     fn note(&mut self, scope: &Scope, segment: &Segment<'_>) {
         if self.names == 0 {
-            self.in_scope = scope.contains(segment.name);
-            self.is_owa = segment.is_named("owa");
+            self.is_owa = matches!(segment.name, [b'o' | b'O', b'w' | b'W', b'a' | b'A']);
+            self.in_scope = match self.is_owa {
+                true => scope.has_owa,
+                false => scope.contains(segment.name),
+            };
+            self.root_is_plain = self.in_scope && segment.is_exact() && !self.nameless_first;
             return;
         }
         if !self.in_scope {
@@ -175,6 +200,10 @@ fn is_version_folder(name: &[u8]) -> bool {
     let mut numbers = name.split(|&byte| byte == b'.');
     (2..=4).contains(&numbers.clone().count())
         && numbers.all(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+}
+
+fn signs_in(path: &[u8]) -> u8 {
+    path.iter().fold(0, |seen, &byte| seen | signs_of(byte))
 }
 
 fn signs_of(byte: u8) -> u8 {

@@ -109,6 +109,42 @@ pub fn write(
     };
 }
 
+/// What [`write()`] is given.
+pub(crate) struct ProxyLines<'l> {
+    pub(crate) uri: &'l HeaderValue,
+    pub(crate) version: &'l HeaderValue,
+    pub(crate) sid: &'l HeaderValue,
+    pub(crate) web_part: bool,
+    pub(crate) explicit_logon: Option<HeaderValue>,
+}
+
+impl ProxyLines<'_> {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        let explicit_logon = self.explicit_logon.as_ref();
+        let web_part = self.web_part;
+        write(
+            headers,
+            self.uri,
+            self.version,
+            self.sid,
+            web_part,
+            explicit_logon,
+        );
+    }
+
+    /// Writes those that few requests have, where none of these headers can be yet.
+    pub(super) fn write_rare(&self, headers: &mut HeaderMap) {
+        //= src/docs/protocol.md#header-webpart
+        if self.web_part {
+            headers.insert(X_OWA_PROXY_WEB_PART, WEB_PART);
+        }
+        //= src/docs/protocol.md#header-explicit
+        if let Some(address) = &self.explicit_logon {
+            headers.insert(X_OWA_EXPLICIT_LOGON_USER, sensitive(address));
+        }
+    }
+}
+
 /// The headers of a proxied request are not as they must be. Says which one and why, never what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyHeadersError {
@@ -169,7 +205,7 @@ fn once<T>(
     }
 }
 
-fn sensitive(value: &HeaderValue) -> HeaderValue {
+pub(super) fn sensitive(value: &HeaderValue) -> HeaderValue {
     let mut value = value.clone();
     value.set_sensitive(true);
     value

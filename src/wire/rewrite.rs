@@ -110,12 +110,36 @@ impl LogOnCookies {
         ))
     }
 
+    /// No cookies at all.
+    pub(super) fn none() -> Self {
+        Self(Box::default())
+    }
+
+    /// Whether one of them stands in this line.
+    pub(super) fn are_in(&self, line: &HeaderValue) -> bool {
+        cookies::any(
+            line,
+            |byte| self.may_begin_with(byte),
+            |name| self.fits(name),
+        )
+    }
+
     /// Removes these cookies from a request. Allocates only if there are any.
     pub fn strip(&self, headers: &mut HeaderMap) {
         //= src/docs/protocol.md#cookies
-        cookies::remove(headers, |name| {
-            self.0.iter().any(|pattern| pattern.matches(name))
-        });
+        cookies::remove(
+            headers,
+            |byte| self.may_begin_with(byte),
+            |name| self.fits(name),
+        );
+    }
+
+    fn may_begin_with(&self, byte: u8) -> bool {
+        self.0.iter().any(|pattern| pattern.may_begin_with(byte))
+    }
+
+    fn fits(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(name))
     }
 }
 
@@ -142,6 +166,11 @@ struct Pattern {
 }
 
 impl Pattern {
+    fn may_begin_with(&self, byte: u8) -> bool {
+        let first = self.name.as_bytes().first();
+        first.is_some_and(|first| first.eq_ignore_ascii_case(&byte))
+    }
+
     fn matches(&self, name: &[u8]) -> bool {
         let beginning = name.get(..self.name.len()).unwrap_or_default();
         (self.is_prefix || name.len() == self.name.len())

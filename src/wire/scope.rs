@@ -13,7 +13,12 @@ use std::fmt;
 ///
 /// A root is one whole segment, in any case: `/owa` is the root of `/OWA/x`, and not of `/owax`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope(Box<[Box<str>]>);
+pub struct Scope {
+    /// In lower case.
+    roots: Box<[Box<str>]>,
+    /// Whether `owa` is one of them, as it is the root of nearly all that is asked.
+    pub(super) has_owa: bool,
+}
 
 impl Scope {
     /// A scope of these roots, each a `/` and one segment of letters, digits, `-`, `.`, `_` and `~`, at most 63 bytes.
@@ -34,7 +39,14 @@ impl Scope {
         if segments.is_empty() {
             Err(InvalidScope(()))
         } else {
-            Ok(Self(segments))
+            Ok(Self::of(segments))
+        }
+    }
+
+    fn of(roots: Box<[Box<str>]>) -> Self {
+        Self {
+            has_owa: roots.iter().any(|root| **root == *"owa"),
+            roots,
         }
     }
 
@@ -46,7 +58,7 @@ impl Scope {
 
     pub(super) fn contains(&self, segment: &[u8]) -> bool {
         //= src/docs/protocol.md#scope
-        self.0
+        self.roots
             .iter()
             .any(|root| root.as_bytes().eq_ignore_ascii_case(segment))
     }
@@ -55,7 +67,7 @@ impl Scope {
 impl Default for Scope {
     fn default() -> Self {
         //= src/docs/protocol.md#scope
-        Self(
+        Self::of(
             ["owa", "exchange", "exchweb", "public"]
                 .map(Box::from)
                 .into(),

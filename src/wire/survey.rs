@@ -1,6 +1,6 @@
 //! One look over all headers of a request, so that nobody has to search for what most requests have not.
 
-use http::{HeaderMap, HeaderValue, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
 use super::{forwarded::is_account, framing::agreed_host, names::names_identity};
 
@@ -9,15 +9,21 @@ use super::{forwarded::is_account, framing::agreed_host, names::names_identity};
 pub(crate) struct Survey<'h> {
     /// All names and values, and four bytes for each line.
     pub(super) bytes: usize,
-    hosts: usize,
+    pub(super) hosts: usize,
     host: Option<&'h HeaderValue>,
     pub(super) authorizations: usize,
     pub(super) cookies: usize,
+    /// The last line of cookies.
+    pub(super) cookie: Option<&'h HeaderValue>,
     pub(super) connection: bool,
-    pub(super) is_framed: bool,
+    pub(super) lengths: usize,
+    /// The last line that tells a length.
+    pub(super) length: Option<&'h HeaderValue>,
+    pub(super) transfer_encoding: bool,
     pub(super) te: bool,
-    pub(super) upgrade: bool,
-    pub(super) via: bool,
+    pub(super) destination: bool,
+    pub(crate) upgrade: bool,
+    pub(crate) via: bool,
     /// A name that only CASs may use among themselves.
     pub(super) identity: bool,
 }
@@ -32,6 +38,8 @@ pub(super) enum Class {
     ContentLength,
     TransferEncoding,
     Te,
+    /// Where WebDAV's COPY and MOVE lead.
+    Destination,
     Upgrade,
     Via,
     /// Of one hop, whatever it says.
@@ -44,6 +52,7 @@ pub(super) enum Class {
 
 impl Class {
     /// Of a name in lower case, as a [`HeaderMap`] keeps it.
+    #[inline]
     pub(super) fn of(name: &[u8]) -> Self {
         // By the first letter, or most names would be compared with several.
         match name {
@@ -54,6 +63,7 @@ impl Class {
                 b"content-length" => Self::ContentLength,
                 _ => Self::OfMessage,
             },
+            [b'd', ..] if name == b"destination" => Self::Destination,
             [b'e', ..] if name == b"expect" => Self::OfHop,
             [b'f', ..] if is_account(name) => Self::Account,
             [b'h', ..] => match name {
@@ -88,29 +98,45 @@ impl<'h> Survey<'h> {
     pub(crate) fn of(headers: &'h HeaderMap) -> Self {
         let mut survey = Self::default();
         for (name, value) in headers {
-            let name = name.as_str().as_bytes();
-            survey.bytes += name.len() + value.len() + 4;
-            match Class::of(name) {
-                Class::Host => {
-                    survey.hosts += 1;
-                    survey.host = Some(value);
-                }
-                Class::Authorization => survey.authorizations += 1,
-                Class::Cookie => survey.cookies += 1,
-                Class::Connection => survey.connection = true,
-                Class::ContentLength | Class::TransferEncoding => survey.is_framed = true,
-                Class::Te => survey.te = true,
-                Class::Upgrade => survey.upgrade = true,
-                Class::Via => survey.via = true,
-                Class::Identity => survey.identity = true,
-                Class::OfHop | Class::Account | Class::OfMessage => {}
-            }
+            survey.note(name, value);
         }
         survey
     }
 
+    /// Takes note of one line, and tells what it is.
+    #[inline(always)]
+    pub(super) fn note(&mut self, name: &HeaderName, value: &'h HeaderValue) -> Class {
+        let name = name.as_str().as_bytes();
+        self.bytes += name.len() + value.len() + 4;
+        let class = Class::of(name);
+        match class {
+            Class::Host => {
+                self.hosts += 1;
+                self.host = Some(value);
+            }
+            Class::Authorization => self.authorizations += 1,
+            Class::Cookie => {
+                self.cookies += 1;
+                self.cookie = Some(value);
+            }
+            Class::Connection => self.connection = true,
+            Class::ContentLength => {
+                self.lengths += 1;
+                self.length = Some(value);
+            }
+            Class::TransferEncoding => self.transfer_encoding = true,
+            Class::Te => self.te = true,
+            Class::Destination => self.destination = true,
+            Class::Upgrade => self.upgrade = true,
+            Class::Via => self.via = true,
+            Class::Identity => self.identity = true,
+            Class::OfHop | Class::Account | Class::OfMessage => {}
+        }
+        class
+    }
+
     /// The one host of the request, as the client named it; see [`client_host`](super::hop_by_hop::client_host).
-    pub(super) fn host(&self, version: Version, uri: &'h Uri) -> Option<&'h str> {
+    pub(super) fn host(&self, version: Version, uri: &'h Uri) -> Option<&'h [u8]> {
         if self.hosts > 1 {
             return None;
         }
@@ -118,11 +144,11 @@ impl<'h> Survey<'h> {
     }
 
     /// The same, as a value for another header.
-    pub(super) fn host_value(&self, version: Version, uri: &'h Uri) -> Option<HeaderValue> {
+    pub(crate) fn host_value(&self, version: Version, uri: &'h Uri) -> Option<HeaderValue> {
         let host = self.host(version, uri)?;
         match self.host {
             Some(line) => Some(line.clone()),
-            None => HeaderValue::from_str(host).ok(),
+            None => HeaderValue::from_bytes(host).ok(),
         }
     }
 }
@@ -137,6 +163,7 @@ mod tests {
             ("host", Class::Host),
             ("cookie", Class::Cookie),
             ("cookie2", Class::OfMessage),
+            ("destination", Class::Destination),
             ("content-type", Class::OfMessage),
             ("content-length", Class::ContentLength),
             ("expect", Class::OfHop),

@@ -52,14 +52,17 @@ impl Via {
 
     /// Adds this server to the way a message came; `received` is the version it came with.
     pub fn append(&self, headers: &mut HeaderMap, received: Version) {
+        headers.append(VIA, self.line(received).clone());
+    }
+
+    pub(super) fn line(&self, received: Version) -> &HeaderValue {
         //= src/docs/protocol.md#header-via
-        let line = match received {
+        match received {
             Version::HTTP_2 => &self.http_2,
             Version::HTTP_3 => &self.http_3,
             Version::HTTP_11 => &self.http_1_1,
             _ => &self.http_1_0,
-        };
-        headers.append(VIA, line.clone());
+        }
     }
 
     /// Whether the message has passed this server before.

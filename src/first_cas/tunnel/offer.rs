@@ -61,7 +61,8 @@ where
     ) -> Result<(), Refused> {
         let parts = self.parts();
         let is_settled = !matches!(self.upgrade, Upgrade::None);
-        if is_settled || parts.method != Method::GET || !self.has_no_body() {
+        if !self.offers_upgrade || is_settled || parts.method != Method::GET || !self.has_no_body()
+        {
             return Ok(());
         }
         let Some(protocol) = config.upgrades.offered(parts) else {

@@ -1,7 +1,8 @@
-use http::header::{HOST, VIA};
+use http::header::{COOKIE, HOST, VIA};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
+use crate::wire::connection::names_in;
 
 type Lines = [(&'static str, &'static str)];
 
