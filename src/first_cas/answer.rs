@@ -15,28 +15,23 @@ pub(super) fn prepare(
     asked: &Asked,
     server: &ServerName,
     origin: &Origin,
-    answer: Response<UpstreamBody>,
+    answer: &mut Response<UpstreamBody>,
     method: &Method,
     cookies: &[HeaderValue],
-) -> Result<Response<UpstreamBody>, Refused> {
-    let (mut parts, body) = answer.into_parts();
-    hop_by_hop::prepare_response(
-        method,
-        parts.status,
-        parts.version,
-        &mut parts.headers,
-        &config.via,
-    )
-    .map_err(|error| Refused::bad_answer(server, error))?;
+) -> Result<(), Refused> {
+    let (status, version) = (answer.status(), answer.version());
+    let headers = answer.headers_mut();
+    hop_by_hop::prepare_response(method, status, version, headers, &config.via)
+        .map_err(|error| Refused::bad_answer(server, error))?;
     //= src/docs/protocol.md#cookies
     for cookie in cookies {
-        parts.headers.append(header::SET_COOKIE, cookie.clone());
+        headers.append(header::SET_COOKIE, cookie.clone());
     }
-    rewrite::response(&mut parts.headers, origin, asked.name_used(config).origin());
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
-    let body = body.with_idle_timeout(config.timeouts.idle);
-    Ok(Response::from_parts(parts, body))
+    rewrite::response(headers, origin, asked.name_used(config).origin());
+    *answer.version_mut() = Version::HTTP_11;
+    answer.extensions_mut().clear();
+    answer.body_mut().set_idle_timeout(config.timeouts.idle);
+    Ok(())
 }
 
 /// The cookies a proxy login's answer sets.

@@ -204,26 +204,26 @@ where
         );
         let goes_on = unavailable && self.is_repeatable();
         let no_cookies = [];
-        let cookies = self.login.as_deref().unwrap_or(&no_cookies);
         let prepared = answer::prepare(
             self.config,
             self.asked,
             name,
             self.internal.origin(),
-            answer,
+            &mut answer,
             self.trip.method(),
-            cookies,
+            self.login.as_deref().unwrap_or(&no_cookies),
         );
-        let mut answer = match (prepared, self.place.take()) {
-            (Ok(answer), Some(place)) => answer.map(|body| body.holding(place)),
-            (Ok(answer), None) => answer,
-            (Err(refused), _) => return refuse(refused),
-        };
+        if let Err(refused) = prepared {
+            return refuse(refused);
+        }
+        if let Some(place) = self.place.take() {
+            answer.body_mut().hold(place);
+        }
         if let Some(tunnel) = tunnel {
-            answer = tunnel.begin(self.config, answer);
+            tunnel.begin(self.config, &mut answer);
         } else if !goes_on {
             let body = self.body.take();
-            answer = self.trip.finish_upload(self.config, answer, body);
+            self.trip.finish_upload(self.config, &mut answer, body);
         }
         let outcome = Outcome::Proxied {
             server: name.clone(),

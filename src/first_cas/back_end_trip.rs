@@ -76,7 +76,7 @@ where
             None => race(send, pin!(no_answer(timeouts.response_head))).await,
             Some(body) => race(send, pin!(watch(body, waits(timeouts), || {}))).await,
         };
-        let answer = match sent {
+        let mut answer = match sent {
             Err(Failed::Stalled(stalled)) => {
                 return refuse(Refused::stalled(name, Phase::Answer, stalled));
             }
@@ -102,16 +102,14 @@ where
                 refuse(Refused::unexpected(name, Phase::Answer, status))
             }
             _ => {
-                let answer =
-                    answer::prepare(config, asked, name, origin, answer, self.method(), &[])
-                        .map_err(Refused::of_back_end)?
-                        .map(|body| body.holding(place));
-                Ok(Given {
-                    answer: self.finish_upload(config, answer, body),
-                    outcome: Outcome::BackEnd {
-                        server: name.clone(),
-                    },
-                })
+                answer::prepare(config, asked, name, origin, &mut answer, self.method(), &[])
+                    .map_err(Refused::of_back_end)?;
+                answer.body_mut().hold(place);
+                self.finish_upload(config, &mut answer, body);
+                let outcome = Outcome::BackEnd {
+                    server: name.clone(),
+                };
+                Ok(Given { answer, outcome })
             }
         }
     }

@@ -43,12 +43,9 @@ impl Report {
             .with_reference(reference.get())
             .with_event(refused.event());
         let (page, failure) = refused.into_parts();
-        let answer = pages::render(&page, &audience);
-        self.leave(
-            answer.map(AnswerBody::Page),
-            Outcome::Refused(failure),
-            reference,
-        )
+        let mut answer = pages::render(&page, &audience);
+        self.leave(&mut answer, Outcome::Refused(failure), reference);
+        answer.map(AnswerBody::Page)
     }
 
     //= src/docs/protocol.md#decide-redirect
@@ -57,12 +54,13 @@ impl Report {
             url: url.clone(),
             silent,
         };
-        let answer = pages::render(&page, &audience);
+        let mut answer = pages::render(&page, &audience);
         let outcome = Outcome::Redirected {
             url: url.clone(),
             silent,
         };
-        self.leave(answer.map(AnswerBody::Page), outcome, Reference::next())
+        self.leave(&mut answer, outcome, Reference::next());
+        answer.map(AnswerBody::Page)
     }
 
     /// `spare` is of the request, which is done with it: to make another would cost more than to clear it.
@@ -75,7 +73,8 @@ impl Report {
             spare.clear();
             *answer.extensions_mut() = spare;
         }
-        self.leave(answer.map(AnswerBody::Upstream), outcome, Reference::next())
+        self.leave(&mut answer, outcome, Reference::next());
+        answer.map(AnswerBody::Upstream)
     }
 
     /// Sends the browser to the language page, which every CAS has for itself.
@@ -89,10 +88,11 @@ impl Report {
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        self.leave(answer, outcome, Reference::next())
+        self.leave(&mut answer, outcome, Reference::next());
+        answer
     }
 
-    fn leave(self, mut answer: Answered, outcome: Outcome, reference: Reference) -> Answered {
+    fn leave<B>(self, answer: &mut Response<B>, outcome: Outcome, reference: Reference) {
         telemetry::answered(&outcome, answer.status(), reference, self.started.elapsed());
         answer.extensions_mut().insert(outcome);
         //= src/docs/protocol.md#upgrade-checked
@@ -100,7 +100,6 @@ impl Report {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
         }
-        answer
     }
 }
 

@@ -106,7 +106,7 @@ where
             let body = self.share_body(config);
             let given = match given {
                 Some(mut given) if !others => {
-                    given.answer = self.finish_upload(config, given.answer, body);
+                    self.finish_upload(config, &mut given.answer, body);
                     Some(given)
                 }
                 // The next attempt takes the body over, which ends the connection that this answer comes by.

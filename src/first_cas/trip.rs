@@ -136,11 +136,11 @@ where
     pub(super) fn finish_upload(
         &mut self,
         config: &Config,
-        answer: Response<UpstreamBody>,
+        answer: &mut Response<UpstreamBody>,
         body: Option<Replay>,
-    ) -> Response<UpstreamBody> {
+    ) {
         let Some(body) = body else {
-            return answer;
+            return;
         };
         if let Payload::Shared(unaccepted) = &mut self.payload {
             unaccepted.0 = None;
@@ -148,11 +148,10 @@ where
         body.forget();
         let progress = body.progress();
         if progress.ended.is_some() {
-            body.close();
-            return answer;
+            return body.close();
         }
         if progress.gated && !answer.status().is_success() {
-            return answer.map(|answer| answer.leaving_unread(body));
+            return answer.body_mut().leave_unread(body);
         }
         body.open_gate();
         let waits = waits(&config.timeouts);
@@ -161,7 +160,6 @@ where
             let _ = uploaded(&body, waits).await;
             body.close();
         });
-        answer
     }
 
     /// The target at the other server, byte for byte that of the client.

@@ -78,23 +78,20 @@ impl UpstreamBody {
     }
 
     /// Fails the body when nothing arrives for `limit`.
-    pub(crate) fn with_idle_timeout(mut self, limit: Duration) -> Self {
+    pub(crate) fn set_idle_timeout(&mut self, limit: Duration) {
         self.idle = Some(Idle { limit, timer: None });
-        self
     }
 
     /// Keeps a place among the requests in flight until the body has ended.
-    pub(crate) fn holding(mut self, in_flight: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn hold(&mut self, in_flight: OwnedSemaphorePermit) {
         self.held.in_flight = Some(in_flight);
         self.settle();
-        self
     }
 
     /// Closes a request body, of which the answer wanted no byte, when the answer has ended.
-    pub(crate) fn leaving_unread(mut self, body: Replay) -> Self {
+    pub(crate) fn leave_unread(&mut self, body: Replay) {
         self.held.unread = Some(body);
         self.settle();
-        self
     }
 
     /// At the end of the body, at once, so that the next request finds the connection free.

@@ -39,14 +39,10 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     /// Has the tunnel run as soon as the client has been told, by what is now an answer of ours.
-    pub(super) fn begin(
-        self,
-        config: &Config,
-        mut answer: Response<UpstreamBody>,
-    ) -> Response<UpstreamBody> {
+    pub(super) fn begin(self, config: &Config, answer: &mut Response<UpstreamBody>) {
         offer::name_protocol(answer.headers_mut(), &self.protocol);
+        *answer.body_mut() = UpstreamBody::empty();
         config.state.tasks.spawn(self.run(OpenTunnel::new()));
-        answer.map(|_nothing| UpstreamBody::empty())
     }
 
     /// Carries bytes until both sides have ended, one has broken off, or nothing has moved for too long.
