@@ -103,10 +103,13 @@ where
             let large = self.is_large();
             let gated = large && may_ask && self.state.may_say_continue();
             // Where a 441 would cost the body, the login comes first.
-            if large && !gated && self.login.is_none() && !self.is_known() {
-                if let Err(outcome) = self.log_in(sent).await {
-                    return self.after_failed_login(outcome);
-                }
+            if large
+                && !gated
+                && self.login.is_none()
+                && !self.is_known()
+                && let Err(outcome) = self.log_in(sent).await
+            {
+                return self.after_failed_login(outcome);
             }
             let begun = match self.begin(gated) {
                 Ok(Begun::Sent(send)) => Ok((send, AnswerCheck::default())),

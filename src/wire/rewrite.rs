@@ -54,10 +54,10 @@ pub fn request(headers: &mut HeaderMap, first: &Origin, second: &Origin) {
         return;
     }
     for (name, value) in headers.iter_mut() {
-        if *name == DESTINATION {
-            if let Some(rewritten) = url(value, 0, first, second) {
-                *value = rewritten;
-            }
+        if *name == DESTINATION
+            && let Some(rewritten) = url(value, 0, first, second)
+        {
+            *value = rewritten;
         }
     }
 }

@@ -618,10 +618,10 @@ proptest! {
     //= src/docs/protocol.md#path-normal
     fn decoding_brings_no_internal_name_to_light(path in tricky_path(), dice in vec(0..3_u8, 0..40)) {
         let path = escape(&path, &dice).replacen("%2f", "/", 1);
-        if let (Some(verdict), Some(of_decoded)) = (classified(&path), classified(&decoded(&path))) {
-            if matches!(of_decoded, Ok(Kind::ProxyLogon | Kind::Ping)) {
-                prop_assert!(is_internal_or_refused(verdict), "{}: {:?}", path, verdict);
-            }
+        if let (Some(verdict), Some(of_decoded)) = (classified(&path), classified(&decoded(&path)))
+            && matches!(of_decoded, Ok(Kind::ProxyLogon | Kind::Ping))
+        {
+            prop_assert!(is_internal_or_refused(verdict), "{}: {:?}", path, verdict);
         }
     }
 
@@ -653,14 +653,14 @@ proptest! {
     #[test]
     //= src/docs/protocol.md#decide-explicit-logon
     fn every_server_sees_the_same_mailbox(path in tricky_path()) {
-        if let Ok(uri) = path.parse::<Uri>() {
-            if let Ok(verdict) = classify(&Scope::default(), &uri) {
-                for times in 1..=2 {
-                    let names = names_to_a_liberal_reader(uri.path(), times);
-                    let user = names.get(1).filter(|user| names[0] == "owa" && user.contains('@'));
-                    let explicit = verdict.explicit_logon().map(|address| address.to_string().to_ascii_lowercase());
-                    prop_assert_eq!(explicit.as_ref(), user, "{}", path);
-                }
+        if let Ok(uri) = path.parse::<Uri>()
+            && let Ok(verdict) = classify(&Scope::default(), &uri)
+        {
+            for times in 1..=2 {
+                let names = names_to_a_liberal_reader(uri.path(), times);
+                let user = names.get(1).filter(|user| names[0] == "owa" && user.contains('@'));
+                let explicit = verdict.explicit_logon().map(|address| address.to_string().to_ascii_lowercase());
+                prop_assert_eq!(explicit.as_ref(), user, "{}", path);
             }
         }
     }
@@ -670,22 +670,22 @@ proptest! {
     //= src/docs/protocol.md#static-local
     //= src/docs/protocol.md#decide-explicit-logon
     fn a_literal_server_sees_the_same_places(path in tricky_path()) {
-        if let Ok(uri) = path.parse::<Uri>() {
-            if let Ok(verdict) = classify(&Scope::default(), &uri) {
-                for times in 0..=2 {
-                    let form = (0..times).fold(uri.path().to_owned(), |form, _| decoded(&form)).to_ascii_lowercase();
-                    let names: Vec<_> = form.split('/').filter(|name| !name.is_empty()).collect();
-                    let at = |place: usize| names.get(place).copied().unwrap_or_default();
-                    if verdict.kind() == Kind::StaticLocal {
-                        let is_version = at(1).split('.').all(|number| number.parse::<u64>().is_ok());
-                        let is_language = [at(1), at(2)].contains(&"languageselection.aspx");
-                        prop_assert!(at(1) == "auth" || is_version || is_language, "{}", path);
-                    }
-                    if times > 0 && at(0) == "owa" {
-                        let explicit = verdict.explicit_logon().map(|address| address.to_string().to_ascii_lowercase());
-                        let user = Some(at(1)).filter(|user| user.contains('@')).map(str::to_owned);
-                        prop_assert_eq!(explicit, user, "{}", path);
-                    }
+        if let Ok(uri) = path.parse::<Uri>()
+            && let Ok(verdict) = classify(&Scope::default(), &uri)
+        {
+            for times in 0..=2 {
+                let form = (0..times).fold(uri.path().to_owned(), |form, _| decoded(&form)).to_ascii_lowercase();
+                let names: Vec<_> = form.split('/').filter(|name| !name.is_empty()).collect();
+                let at = |place: usize| names.get(place).copied().unwrap_or_default();
+                if verdict.kind() == Kind::StaticLocal {
+                    let is_version = at(1).split('.').all(|number| number.parse::<u64>().is_ok());
+                    let is_language = [at(1), at(2)].contains(&"languageselection.aspx");
+                    prop_assert!(at(1) == "auth" || is_version || is_language, "{}", path);
+                }
+                if times > 0 && at(0) == "owa" {
+                    let explicit = verdict.explicit_logon().map(|address| address.to_string().to_ascii_lowercase());
+                    let user = Some(at(1)).filter(|user| user.contains('@')).map(str::to_owned);
+                    prop_assert_eq!(explicit, user, "{}", path);
                 }
             }
         }

@@ -395,7 +395,7 @@ fn some_request(number: usize) -> Parts {
         .uri(format!("{path}?{}", "a=%2F&".repeat(number % 7)))
         .header("host", HOST)
         .header("x-owa-proxysid", format!("S-1-5-21-{number}-2-3-1105"));
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         request = request.header(
             "x-owa-explicitlogonuser",
             format!("user{number}@contoso.com"),

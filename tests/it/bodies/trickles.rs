@@ -94,7 +94,14 @@ impl Dallas {
         drop(reading);
         Ok(match parts.uri.path() {
             "/owa/proxyLogon.owa" => 241,
-            "/owa/letter" if self.letters.fetch_add(1, Ordering::SeqCst) % 2 == 0 => 441,
+            "/owa/letter"
+                if self
+                    .letters
+                    .fetch_add(1, Ordering::SeqCst)
+                    .is_multiple_of(2) =>
+            {
+                441
+            }
             "/owa/held" => {
                 self.held.add_permits(1);
                 let all = u32::try_from(self.all_held).unwrap();

@@ -60,7 +60,7 @@ fn frame(number: usize) -> Message {
         short => short % 126,
     };
     let byte = u8::try_from(number % 96).unwrap() + 32;
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         Message::binary(vec![byte; length])
     } else {
         Message::text(String::from_utf8(vec![byte; length]).unwrap())
