@@ -6,6 +6,7 @@
 """
 
 import argparse
+import ctypes.util
 import datetime
 import json
 import os
@@ -216,6 +217,8 @@ def install():
     needed = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client"}
     os.environ["PATH"] += ":/usr/sbin"
     missing = [package for program, package in needed.items() if not shutil.which(program)]
+    if not ctypes.util.find_library("jemalloc"):
+        missing.append("libjemalloc2")
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):

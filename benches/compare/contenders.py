@@ -67,6 +67,7 @@ class Setup:
         yield self.axum_reverse_proxy()
         yield self.first_cas("cas_proxy", "cas-proxy", "lab")
         yield self.first_cas("cas_proxy_signed", "cas-proxy, signed", "shared-key")
+        yield self.first_cas("cas_proxy_jemalloc", "cas-proxy, jemalloc", "lab", allocator="libjemalloc.so.2")
 
     def with_buffers(self):
         """nginx with 16 times the buffers that it has by default, for what is large."""
@@ -79,13 +80,15 @@ class Setup:
         yield Contender("local", "axum, no hop", server, server.ports[0], server.ports[0])
         yield self.first_cas("cas_proxy_local", "cas-proxy, mailbox here", "lab", user="carl", uploader="carl")
 
-    def program(self, program, name, cores, *arguments):
+    def program(self, program, name, cores, *arguments, allocator=None):
         (port,) = free_ports(1)
-        command = [self.programs / program, "--listen", f"127.0.0.1:{port}", "--threads", self.threads]
+        command = ["env", f"LD_PRELOAD={allocator}"] if allocator else []
+        command += [self.programs / program, "--listen", f"127.0.0.1:{port}", "--threads", self.threads]
         return Server(name, [*command, *arguments], [port], cores, self.folder)
 
-    def first_cas(self, key, title, credentials, **users):
-        server = self.program("first_cas", key, self.proxy_cores, *self.sites(), "--credentials", credentials)
+    def first_cas(self, key, title, credentials, allocator=None, **users):
+        arguments = [*self.sites(), "--credentials", credentials]
+        server = self.program("first_cas", key, self.proxy_cores, *arguments, allocator=allocator)
         return Contender(key, title, server, server.ports[0], server.ports[0], **users)
 
     def axum_reverse_proxy(self):
