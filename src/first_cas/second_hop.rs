@@ -83,6 +83,7 @@ where
                 Err(refused) => return Proxied::Refused(refused),
             };
             let tried = attempt.run().await;
+            drop(attempt);
             // After most answers nobody asks any more who was tried.
             if !matches!(&tried, Tried::Done(Proxied::Answer(given)) if !given.is_unavailable()) {
                 self.tried.push(server.name().clone());
@@ -120,7 +121,7 @@ where
                 (None, _) => Proxied::Refused(refused),
             });
         }
-        let last = last.unwrap_or_else(|| {
+        let mut last = last.unwrap_or_else(|| {
             Proxied::Refused(match is_first {
                 true => Refused::no_candidate_left(),
                 false => Refused::looped(
@@ -128,8 +129,12 @@ where
                 ),
             })
         });
-        if matches!(&last, Proxied::Answer(given) if given.is_unavailable()) {
+        if let Proxied::Answer(given) = &mut last {
             telemetry::all_failed(self.tried.len());
+            // Others may have been tried behind the one that gave it.
+            if let Outcome::Proxied { candidates, .. } = &mut given.outcome {
+                *candidates = self.tried.len();
+            }
         }
         last
     }

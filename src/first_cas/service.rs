@@ -101,19 +101,17 @@ impl<S: Clone> CasProxy<S> {
     where
         S: Service<Request<B>>,
     {
+        // Whoever was asked goes along with the request: it may have places reserved that its call does not use up, or
+        // have failed, and stands in a queue if it is not ready.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
         // The future that waits asks again, with a waker of its own.
-        let mut nobody = Context::from_waker(Waker::noop());
-        match self.inner.poll_ready(&mut nobody) {
+        match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => State::Serving {
-                answer: self.inner.call(request),
+                answer: inner.call(request),
             },
             Poll::Ready(Err(error)) => State::Failed { error: Some(error) },
-            Poll::Pending => {
-                // A place in a queue goes along with whoever waits in it.
-                let fresh = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, fresh);
-                State::readying(inner, request)
-            }
+            Poll::Pending => State::readying(inner, request),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
-    Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
 };
 use tokio::{
@@ -276,9 +276,7 @@ async fn over_h2(
         return Err(SendError::no_continue());
     }
     *request.version_mut() = Version::HTTP_2;
-    // HTTP/2 says it in `:authority`.
-    let host = request.headers_mut().remove(HOST);
-    request.headers_mut().remove(TRANSFER_ENCODING);
+    let lines = OfHttp1::take(request.headers_mut());
     match sender.try_send_request(request).await {
         Ok(answer) => {
             let lease = Lease::H2 { _stream: stream };
@@ -286,13 +284,32 @@ async fn over_h2(
         }
         Err(mut failed) => {
             let unsent = failed.take_message().map(|mut request| {
-                if let Some(host) = host {
-                    request.headers_mut().insert(HOST, host);
-                }
+                lines.give_back(request.headers_mut());
                 request
             });
             Err(SendError::from_hyper(failed.into_error(), unsent))
         }
+    }
+}
+
+/// What HTTP/2 says in `:authority` and by frames. HTTP/1.1 needs it again, if the request is handed back.
+struct OfHttp1 {
+    host: Option<HeaderValue>,
+    transfer_encoding: Option<HeaderValue>,
+}
+
+impl OfHttp1 {
+    fn take(headers: &mut HeaderMap) -> Self {
+        Self {
+            host: headers.remove(HOST),
+            transfer_encoding: headers.remove(TRANSFER_ENCODING),
+        }
+    }
+
+    fn give_back(self, headers: &mut HeaderMap) {
+        headers.extend(self.host.map(|host| (HOST, host)));
+        let transfer_encoding = self.transfer_encoding.map(|it| (TRANSFER_ENCODING, it));
+        headers.extend(transfer_encoding);
     }
 }
 
@@ -306,3 +323,20 @@ fn origin_form(absolute: &Uri) -> Uri {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_IDLE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_http2_hands_back_is_framed_for_http1() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("dallas"));
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        let before = headers.clone();
+        let lines = OfHttp1::take(&mut headers);
+        assert!(headers.is_empty());
+        lines.give_back(&mut headers);
+        assert_eq!(headers, before);
+    }
+}

@@ -57,7 +57,7 @@ where
         }
         let answered = ready!(this.answer.poll(cx));
         let Some((sender, lane)) = this.held.take() else {
-            // Only a future polled after its end gets here.
+            // Nobody gets here: hyper's future does not end twice.
             return Poll::Pending;
         };
         let mut failed = match answered {

@@ -70,6 +70,7 @@ pub fn prepare_request(
     via: &Via,
     client: &Client,
 ) -> Result<Prepared, BadRequest> {
+    check_method(method)?;
     let host = Survey::of(headers).host_value(version, uri);
     let ours = Ours {
         via,

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Ready, pending, ready},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,7 +25,10 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 use tower::{
     Layer, Service, ServiceBuilder, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer,
     service_fn,
@@ -324,4 +328,65 @@ async fn what_axum_has_stripped_is_sent_on_all_the_same() {
     assert_eq!(ask(1).await, "here: /x%2By/?a=+b");
     assert_eq!(ask(2).await, "mail of Dallas");
     assert_eq!(peer.seen()[0].uri, "https://dallas.corp/owa/x%2By/?a=+b");
+}
+
+/// A limit that was asked in vain has its asker stand in a queue.
+#[tokio::test]
+async fn a_shed_request_leaves_no_place_taken() {
+    let gate = Arc::new(Notify::new());
+    let waits = Arc::clone(&gate);
+    let inner = ServiceBuilder::new()
+        .load_shed()
+        .concurrency_limit(1)
+        .service(service_fn(move |request: Request<Full<Bytes>>| {
+            let waits = Arc::clone(&waits);
+            async move {
+                if request.uri().query() == Some("wait") {
+                    waits.notified().await;
+                }
+                Ok::<_, Infallible>(Response::new(Full::from("served here")))
+            }
+        }));
+    let mut busy = layer(&Peer::default()).layer(inner);
+    let mut shed = busy.clone();
+    let first = tokio::spawn(busy.call(get(1, "/owa/?wait")));
+    tokio::task::yield_now().await;
+    assert!(shed.call(get(1, "/owa/")).await.is_err());
+    gate.notify_one();
+    first.await.unwrap().unwrap();
+    for _ in 0..3 {
+        busy.call(get(1, "/owa/")).await.unwrap();
+    }
+    drop(shed);
+}
+
+/// Fails for good, and may not be asked again.
+#[derive(Clone, Default)]
+struct Failing {
+    failed: bool,
+}
+
+impl<B> Service<Request<B>> for Failing {
+    type Response = Response<Full<Bytes>>;
+    type Error = &'static str;
+    type Future = Ready<Result<Self::Response, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        assert!(!self.failed, "asked again");
+        self.failed = true;
+        Poll::Ready(Err("failed"))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        unreachable!("not ready")
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_failed_is_not_asked_again() {
+    let mut service = layer(&Peer::default()).layer(Failing::default());
+    for _ in 0..2 {
+        let answer = service.call(get(1, "/owa/")).await;
+        assert_eq!(answer.err(), Some("failed"));
+    }
 }

@@ -41,6 +41,7 @@ where
 {
     let (mut up, mut down) = (Direction::new(), Direction::new());
     let mut quiet = Quiet::new(idle);
+    let mut is_broken = false;
     let how = {
         let mut timer = pin!(sleep_until(quiet.end()));
         let carried = poll_fn(|cx| {
@@ -50,17 +51,28 @@ where
             if (was_up, was_down) != (up.moved, down.moved) {
                 quiet.moved();
             }
-            if up.is_broken() || down.is_broken() {
+            if up.reading == Reading::Broken || down.reading == Reading::Broken {
                 // Who sends no more for being broken takes nothing, either.
-                let up_is_over = up.is_over() || down.reading == Reading::Broken;
-                let down_is_over = down.is_over() || up.reading == Reading::Broken;
-                if up_is_over && down_is_over {
+                return Poll::Ready(TunnelEnd::Broken);
+            }
+            if up.writing == Writing::Broken || down.writing == Writing::Broken {
+                if up.is_over() && down.is_over() {
                     return Poll::Ready(TunnelEnd::Broken);
+                }
+                // What was said before still arrives, at the pace of whoever takes it, but not at that of nobody.
+                if !is_broken {
+                    is_broken = true;
+                    quiet = Quiet::new(idle.min(FAREWELL));
+                    timer.as_mut().reset(quiet.end());
                 }
             } else if there.is_ready() && back.is_ready() {
                 return Poll::Ready(TunnelEnd::Closed);
             }
-            quiet.poll(cx, timer.as_mut()).map(|()| TunnelEnd::Idle)
+            let ended = match is_broken {
+                true => TunnelEnd::Broken,
+                false => TunnelEnd::Idle,
+            };
+            quiet.poll(cx, timer.as_mut()).map(|()| ended)
         });
         // Without a sender nobody is left who could have it drained.
         let told = async {
@@ -145,10 +157,6 @@ impl Direction {
     fn give_up(&mut self) {
         self.writing = Writing::Broken;
         self.stop();
-    }
-
-    fn is_broken(&self) -> bool {
-        self.reading == Reading::Broken || self.writing == Writing::Broken
     }
 
     /// Nothing more will arrive at the writer.

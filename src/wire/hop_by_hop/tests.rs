@@ -281,8 +281,12 @@ fn requests_of_two_minds_are_refused() {
         let refused = prepare(Version::HTTP_11, &mut headers(lines), false);
         assert_eq!(refused, Err(BadRequest::Host), "{lines:?}");
     }
-    for method in [Method::CONNECT, Method::TRACE] {
-        let mut headers = headers(&[("host", "mail")]);
+    for (method, lines) in [
+        (Method::CONNECT, &[("host", "mail")][..]),
+        (Method::TRACE, &[("host", "mail")]),
+        (Method::TRACE, &[]),
+    ] {
+        let mut headers = headers(lines);
         let uri = Uri::from_static("/owa/");
         let refused = prepare_request(
             &method,

@@ -348,6 +348,10 @@ async fn an_answer_is_better_than_none() {
     let answer = through(&layer, get(2, "/owa/")).await;
     assert_status(&answer, 503);
     assert_eq!(answer.body(), "503 to GET /owa/");
+    let Some(Outcome::Proxied { candidates, .. }) = answer.extensions().get() else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(*candidates, 2, "one behind the one that answered");
     assert_eq!(logs.events(), [format!("39 {first}"), "40".to_owned()]);
 }
 

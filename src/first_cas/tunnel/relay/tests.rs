@@ -66,3 +66,47 @@ async fn a_side_that_was_reset_is_told_to_the_other_at_once_which_has_five_secon
 }
 
 const IDLE: Duration = Duration::from_secs(600);
+
+/// Gives some bytes before it turns out to be reset, and takes none.
+struct Gone(usize);
+
+impl Read for Gone {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut into: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let given = self.0.min(into.remaining());
+        if given == 0 {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        into.put_slice(&vec![7; given]);
+        self.0 -= given;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Gone {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_nothing_is_not_waited_for_once_the_other_is_gone() {
+    let (whole, mut survivor) = duplex(1024);
+    survivor.write_all(b"to nobody").await.unwrap();
+    let since = Instant::now();
+    let (_sender, draining) = watch::channel(false);
+    let ended = relay(Gone(4096), TokioIo::new(whole), IDLE, draining).await;
+    assert_eq!((ended.how, ended.to_server), (TunnelEnd::Broken, 1024));
+    assert!(since.elapsed() <= 2 * FAREWELL, "{:?}", since.elapsed());
+}
