@@ -1,4 +1,4 @@
-//! The body of a proxy login: a [`ClientSecurityContext`] as XML, written and read.
+//! The body of a proxy login: a [`ClientSecurityContext`](super::ClientSecurityContext) as XML, written and read.
 //!
 //! ```
 //! use cas_proxy::csc::xml;

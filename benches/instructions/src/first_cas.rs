@@ -114,10 +114,7 @@ impl Service<Request<Incoming>> for Mailboxes {
     type Error = Infallible;
     type Future = Ready<std::result::Result<Self::Response, Infallible>>;
 
-    fn poll_ready(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<std::result::Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 

@@ -18,7 +18,7 @@ use std::io::BufRead;
 ///
 /// # Errors
 /// If the body is longer than [`MAX_BYTES`], holds more than [`MAX_SIDS`] SIDs, or is anything but the
-/// [grammar](self#what-the-reader-takes). The error never shows what was in the body.
+/// [grammar](crate::csc::xml#what-the-reader-takes). The error never shows what was in the body.
 pub fn read(body: &[u8]) -> Result<ClientSecurityContext, ReadError> {
     let mut plain = PlainGroups::default();
     read_with(body, |text| plain.group(text))
