@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares cas-proxy with its peers, side by side on this machine. README.md beside this file says how and why.
 
-    compare.py            everything: 11 to 14 minutes behind the build
+    compare.py            everything: 9 to 14 minutes behind the build
     compare.py --quick    one short round, to see that all parts run: about a minute
 """
 
