@@ -1,6 +1,6 @@
 //! The second hop's answer, made one of ours.
 
-use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 
 use super::{config::Config, failure::Refused, logins::Cookies, visit::Asked};
 use crate::{
@@ -32,6 +32,15 @@ pub(super) fn prepare(
     answer.extensions_mut().clear();
     answer.body_mut().set_idle_timeout(config.timeouts.idle);
     Ok(())
+}
+
+/// Whether a server says that it cannot answer now, and another might.
+//= src/docs/protocol.md#failover-when
+pub(super) fn is_unavailable(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
+    )
 }
 
 /// The cookies a proxy login's answer sets.

@@ -201,11 +201,7 @@ where
             StatusCode::FORBIDDEN => telemetry::forbidden(name),
             _ => {}
         }
-        let unavailable = matches!(
-            status,
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
-        );
-        let goes_on = unavailable && self.is_repeatable();
+        let goes_on = answer::is_unavailable(status) && self.is_repeatable();
         let no_cookies = [];
         let prepared = answer::prepare(
             self.config,

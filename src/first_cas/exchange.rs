@@ -67,10 +67,10 @@ where
                 None => return Err(Refused::cannot_be_given_again(self.server.name())),
             },
         };
-        let (origin, target) = (self.internal.origin(), self.trip.target());
+        let origin = self.internal.origin();
         let mut request = self
             .trip
-            .request(self.config, self.asked, origin, target, outbound)?;
+            .request(self.config, self.asked, origin, outbound)?;
         answer::give_cookies(request.headers_mut(), self.login.as_ref());
         self.trip.upgrade.put_on(request.headers_mut());
         if let Some(gate) = gate.filter(|_| gated) {

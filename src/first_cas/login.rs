@@ -148,7 +148,7 @@ impl Login {
                 answer::authentication_offered(&answer),
             )),
             StatusCode::FORBIDDEN => LoginOutcome::Refused(Refused::forbidden(name)),
-            status @ (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE) => {
+            status if answer::is_unavailable(status) => {
                 LoginOutcome::Unreachable(Refused::unavailable(name, status))
             }
             status => LoginOutcome::Refused(Refused::unexpected(name, Phase::Login, status)),

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
 use super::{
+    answer,
     attempt::{Attempt, Tried},
     config::Config,
     failure::Refused,
@@ -39,10 +40,7 @@ pub(super) struct Given {
 impl Given {
     /// Whether it is a candidate's own 502 or 503.
     fn is_unavailable(&self) -> bool {
-        matches!(
-            self.answer.status(),
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
-        )
+        answer::is_unavailable(self.answer.status())
     }
 }
 

@@ -177,7 +177,6 @@ where
         config: &Config,
         asked: &Asked,
         origin: &Origin,
-        target: PathAndQuery,
         body: OutboundBody,
     ) -> Result<Request<OutboundBody>, Refused> {
         let explicit_logon = match &asked.key {
@@ -196,7 +195,7 @@ where
             explicit_logon,
         };
         let second_cas = Some((origin.host_header(), lines));
-        self.request_with(config, asked, origin, target, body, second_cas)
+        self.request_with(config, asked, origin, self.target(), body, second_cas)
     }
 
     /// The request to a back-end at `origin`, without any identity yet.
